@@ -1,6 +1,7 @@
 """Fixtures for every test: tiny real language models and tokenizers, and the marks that say what else a test needs.
 
-Nothing here downloads a model, and nothing is mocked: a tiny model is the library's own class built from a small configuration.
+Nothing here downloads a model, and nothing is mocked: a tiny model is the library's own class built from a small
+configuration.
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ def _tiny_lm(family: str, *, seed: int = 0, vocab_size: int = TINY_VOCABULARY, *
 def tiny_lm() -> Callable[..., PreTrainedModel]:
     """`tiny_lm(family, seed=0, vocab_size=320, **config)`: a seeded causal LM of 2 layers, in eval mode, fp32, on CPU.
 
-    Families: gpt2, gptj (untied head with a bias), opt (embeddings narrower than the hidden states), llama (grouped keys).
+    Families: gpt2, gptj (untied head with a bias), opt (embeddings 12 wide, narrower than the hidden states), llama
+    (grouped keys).
     Width 16, 128 positions, ids bos 0, eos 1, pad 2. Each call builds a fresh model.
     """
     return _tiny_lm
@@ -189,7 +191,7 @@ def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pr
 def tiny_lm_dir(
     tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Callable[..., PreTrainedTokenizerFast]
 ) -> Callable[..., Path]:
-    """`tiny_lm_dir(family, **config)`: a folder with a tiny language model and its tokenizer, as a Hub repository has them."""
+    """`tiny_lm_dir(family, **config)`: a folder with a tiny language model and its tokenizer, as on the Hub."""
 
     def make(family: str, *, bos: bool | None = None, **kwargs: Any) -> Path:
         folder = tmp_path_factory.mktemp(f"tiny-{family}")
