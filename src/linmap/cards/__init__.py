@@ -1,0 +1,7 @@
+"""Model cards written from facts: what is frozen, what was trained on what, and what it scored beside its controls."""
+
+from __future__ import annotations
+
+from linmap.cards.card import model_card, write_model_card
+
+__all__ = ["model_card", "write_model_card"]

@@ -1,0 +1,129 @@
+"""The card of a saved projection: every sentence comes from a fact passed in, or holds for the method."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
+
+from linmap.cards.scores import score_tables
+from linmap.weights.identity import Fingerprint
+
+__all__ = ["CARD_FILE", "model_card", "write_model_card"]
+
+CARD_FILE = "README.md"
+_TEMPLATE = Path(__file__).parent / "model_card.md.jinja"
+_STAMP = re.compile(r"\n<!-- Written by linmap, ([0-9a-f]{64})\. An edited card is kept\. -->\n?\Z")
+_EMPTY_LINES = re.compile(r"\n{3,}")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_TAGS = ["linmap", "linear-vision-prefix", "limber", "image-captioning", "arxiv:2209.15162"]
+
+
+def model_card(
+    *,
+    backbones: Mapping[str, Mapping[str, Any]],
+    training: Mapping[str, Any] | None = None,
+    scores: Sequence[Mapping[str, Any]] | None = None,
+) -> ModelCard:
+    """The card as an object; `str(card)` is what stands in the README.md of a model folder.
+
+    Args:
+        backbones: The frozen parts, each under its role (`"encoder"`, `"language_model"`), as `Fingerprint.to_dict`
+            gives them. Without an `"encoder"` the card says that the model takes precomputed features.
+        training: How the projection was made. `command` (str), `recipe` (mapping or YAML text), `data` (text, or a
+            mapping of facts) and `license` (of the projection, an identifier the Hub knows) have places of their own;
+            every other entry becomes a line "key: value". None: the card says that nothing is known about it.
+        scores: One mapping a measurement: `metric` (str) and `value` (number); `dataset`, `split`, `tokenizer`,
+            `decoding`, `photos` (how it was measured), `control` (absent or `"none"` for the model itself, else
+            `"blind"`, `"random-encoder"`, …) and `command` where known. Controls stand beside the score they belong to.
+
+    Example:
+        >>> lm = {"name": "gpt2", "library": "transformers", "id": "openai-community/gpt2", "license": "mit"}
+        >>> card = model_card(backbones={"language_model": lm})
+        >>> card.data.base_model
+        ['openai-community/gpt2']
+    """
+    parts = {role: Fingerprint.from_dict(facts) for role, facts in backbones.items()}
+    facts = dict(training or {})
+    recipe = facts.pop("recipe", None)
+    data = facts.pop("data", None)
+    license_name = facts.pop("license", None)
+    card_data = ModelCardData(
+        library_name="linmap",
+        pipeline_tag="image-text-to-text",
+        license=license_name,
+        base_model=_hub_models(parts.values()) or None,
+        tags=_TAGS,
+    )
+    card = ModelCard.from_template(
+        card_data,
+        template_path=str(_TEMPLATE),
+        parts=parts,
+        has_encoder="encoder" in parts,
+        trained=training is not None,
+        command=facts.pop("command", None),
+        recipe=recipe if isinstance(recipe, str) or recipe is None else _yaml(recipe),
+        data=_lines(data) if isinstance(data, Mapping) else data,
+        facts=_lines(facts),
+        license_name=license_name,
+        tables=score_tables(scores or ()),
+        commands=_commands(scores or ()),
+    )
+    return ModelCard(_EMPTY_LINES.sub("\n\n", str(card)))  # sections that had nothing to say leave empty lines behind
+
+
+def write_model_card(
+    directory: Path,
+    *,
+    backbones: Mapping[str, Mapping[str, Any]],
+    training: Mapping[str, Any] | None = None,
+    scores: Sequence[Mapping[str, Any]] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Writes the card as README.md into `directory`, which exists; returns its path. See `model_card` for the facts.
+
+    A README.md that somebody edited, or that did not come from linmap, is left as it is: a card ends with a digest of
+    its own text, and only one that still matches its digest is written anew. `overwrite=True` replaces any.
+    """
+    path = Path(directory) / CARD_FILE
+    if path.exists() and not overwrite and not _is_untouched(path.read_text(encoding="utf-8")):
+        return path
+    text = str(model_card(backbones=backbones, training=training, scores=scores)).rstrip() + "\n"
+    path.write_text(f"{text}\n<!-- Written by linmap, {_digest(text)}. An edited card is kept. -->\n", encoding="utf-8")
+    return path
+
+
+def _is_untouched(text: str) -> bool:
+    stamp = _STAMP.search(text)
+    return stamp is not None and stamp.group(1) == _digest(text[: stamp.start()])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hub_models(parts: Any) -> list[str]:
+    """Ids of the parts that are repositories on the Hub: pretrained, of transformers, with an owner in their id."""
+    return [
+        part.id
+        for part in parts
+        if part.library == "transformers" and part.pretrained and _HUB_ID.fullmatch(part.id) and ":" not in part.name
+    ]
+
+
+def _yaml(facts: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True, width=110).rstrip()
+
+
+def _lines(facts: Mapping[str, Any]) -> list[str]:
+    return [f"{key.replace('_', ' ')}: {value}" for key, value in facts.items() if value is not None]
+
+
+def _commands(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each command once, in the order of the scores."""
+    return list(dict.fromkeys(str(score["command"]) for score in scores if score.get("command")))
