@@ -6,10 +6,20 @@ import difflib
 from collections.abc import Collection
 
 __all__ = [
+    "BackboneError",
+    "CaptioningError",
     "ChecksumError",
+    "ConfigurationError",
     "EncoderError",
     "FingerprintMismatchError",
+    "ImageCountError",
     "LinmapError",
+    "ModelNotFoundError",
+    "OutputFolderError",
+    "PhotoNotFoundError",
+    "ProjectionError",
+    "RecipeError",
+    "UnavailableDeviceError",
     "UnknownNameError",
     "WeightsUnavailableError",
 ]
@@ -54,3 +64,43 @@ class FingerprintMismatchError(LinmapError, ValueError):
 
 class EncoderError(LinmapError, ValueError):
     """An image encoder cannot be had or used as asked; the message says what to do."""
+
+
+class RecipeError(LinmapError, ValueError):
+    """A training recipe cannot be read, or one of its values cannot be used."""
+
+
+class OutputFolderError(LinmapError, FileExistsError):
+    """The output folder of a training run holds something that would be lost, or nothing that can be gone on from."""
+
+
+class ConfigurationError(LinmapError, ValueError):
+    """Settings that do not fit together; the message says which, and what would."""
+
+
+class ImageCountError(LinmapError, ValueError):
+    """The text has places for more or fewer images than were given."""
+
+
+class BackboneError(LinmapError, OSError):
+    """A frozen part that a checkpoint names cannot be found or loaded; it is never replaced by random weights."""
+
+
+class ProjectionError(LinmapError, ValueError):
+    """A projection that is missing, or does not fit between its encoder and its language model."""
+
+
+class CaptioningError(LinmapError, ValueError):
+    """Photos cannot be captioned as asked: the batch size, the model or the memory does not allow it."""
+
+
+class PhotoNotFoundError(LinmapError, FileNotFoundError):
+    """A word on the command line names no photo: no such file, an empty folder, a pattern without a match."""
+
+
+class UnavailableDeviceError(LinmapError, ValueError):
+    """A known kind of device that this machine does not have."""
+
+
+class ModelNotFoundError(LinmapError, OSError):
+    """A model that was named is neither a folder of ours nor to be had from the Hub."""

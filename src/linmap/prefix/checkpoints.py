@@ -1,0 +1,389 @@
+"""What a checkpoint holds and how the rest is found: the projection is saved, the frozen parts are named and verified."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME
+
+from linmap.cards import write_model_card
+from linmap.encoders import ImageEncoder, load_encoder
+from linmap.errors import BackboneError, ConfigurationError, ProjectionError
+from linmap.language import load_language_model, load_tokenizer
+from linmap.prefix.configuration import LinearVisionPrefixConfig
+from linmap.weights import Fingerprint
+
+__all__ = ["IMAGE_TOKEN", "PrefixCheckpoints", "checkpoint_directory"]
+
+IMAGE_TOKEN = "<image>"
+ENCODER_FOLDER = "encoder"
+LANGUAGE_MODEL_FOLDER = "language_model"
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
+LANGUAGE_MODEL_ARGUMENTS = (
+    "dtype",
+    "device_map",
+    "quantization_config",
+    "attn_implementation",
+    "gguf_file",
+    "max_memory",
+    "offload_folder",
+)
+
+
+class PrefixCheckpoints:
+    """Making, loading, saving and sharing of `LinearVisionPrefixModel`, apart from its arithmetic."""
+
+    @classmethod
+    def from_backbones(
+        cls,
+        encoder: str | ImageEncoder | None,
+        language_model: str | PreTrainedModel,
+        *,
+        features: str = "grid",
+        grid_size: int | None = None,
+        prefix_length: int = 1,
+        feature_dim: int | None = None,
+        num_image_tokens: int | None = None,
+        projector_dropout: float = 0.0,
+        image_token_id: int | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        encoder_kwargs: Mapping[str, Any] | None = None,
+        **language_model_kwargs: Any,
+    ) -> Self:
+        """Joins a pretrained encoder and a pretrained language model by a new, untrained projection.
+
+        Args:
+            encoder: `"timm:NAME[.TAG]"`, `"open_clip:NAME/TAG"`, `"hf:REPO_OR_DIR"`, `"wheel:NAME"`, a loaded
+                `ImageEncoder`, or None for a model that takes `image_features` only.
+            language_model: Hub id, directory, `.gguf` file, `"wheel:NAME"`, or a loaded causal language model.
+            features: See `LinearVisionPrefixConfig`, as for the next five.
+            grid_size: As there.
+            prefix_length: As there.
+            feature_dim: As there; needed without an encoder.
+            num_image_tokens: As there; needed for grid features without an encoder.
+            projector_dropout: As there.
+            image_token_id: Id of the placeholder; by default the id that `<image>` has, or would get, in the tokenizer.
+            tokenizer: The tokenizer, where it is not to be had under the language model's name.
+            encoder_kwargs: Passed to `load_encoder` (`pretrained`, `seed`, `revision`, `dtype`, …).
+            **language_model_kwargs: Passed to the language model alone (`dtype`, `device_map`, `quantization_config`,
+                `gguf_file`, `attn_implementation`, `revision`, …).
+
+        Returns:
+            The model in eval mode, its frozen parts frozen.
+        """
+        gguf_file = language_model_kwargs.get("gguf_file")
+        language_name = None
+        if isinstance(language_model, str):
+            language_name = language_model
+            language_model, language_fingerprint = load_language_model(language_model, **language_model_kwargs)
+        else:
+            language_fingerprint = None
+        if isinstance(encoder, str):
+            encoder = load_encoder(encoder, **(encoder_kwargs or {}))
+        if image_token_id is None:
+            image_token_id = _image_token_id(tokenizer, language_name, gguf_file)
+        backbones: dict[str, Any] = {}
+        if encoder is not None:
+            backbones["encoder"] = encoder.fingerprint.to_dict()
+        if language_fingerprint is not None:
+            backbones["language_model"] = language_fingerprint.to_dict() | ({"gguf_file": gguf_file} if gguf_file else {})
+        config = LinearVisionPrefixConfig(
+            vision_config=None if encoder is None else copy.deepcopy(encoder.config),
+            text_config=_portable(language_model.config),
+            feature_dim=feature_dim,
+            features=features,
+            grid_size=grid_size,
+            prefix_length=prefix_length,
+            num_image_tokens=num_image_tokens,
+            projector_dropout=projector_dropout,
+            image_token_id=image_token_id,
+            backbones=backbones,
+        )
+        return cls(config, encoder, language_model)._beside_language_model().eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        config: LinearVisionPrefixConfig | None = None,
+        encoder: str | ImageEncoder | None = None,
+        language_model: str | PreTrainedModel | None = None,
+        encoder_kwargs: Mapping[str, Any] | None = None,
+        subfolder: str = "",
+        trust_remote_code: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Loads the projection from a directory or the Hub, and the frozen parts from where its config names them.
+
+        Args:
+            pretrained_model_name_or_path: Directory or Hub id.
+            config: Instead of the checkpoint's own.
+            encoder: The frozen encoder, where it is no longer found under its recorded name, or is loaded already.
+            language_model: Likewise for the language model.
+            encoder_kwargs: Passed to `load_encoder`.
+            subfolder: Folder inside the repository or directory.
+            trust_remote_code: Taken as the Auto classes pass it; nothing from the network is executed.
+            **kwargs: Hub arguments (`revision`, `token`, `cache_dir`, …) for the checkpoint; `dtype`, `device_map`,
+                `quantization_config`, `gguf_file`, `attn_implementation` for the language model alone.
+
+        Raises:
+            ProjectionError: No projection is there, or it does not fit.
+            BackboneError: A frozen part cannot be found; it is never replaced by random weights.
+            FingerprintMismatchError: A frozen part is not the one the projection was trained with.
+        """
+        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
+        language_kwargs = {name: kwargs.pop(name) for name in LANGUAGE_MODEL_ARGUMENTS if name in kwargs}
+        kwargs = {name: value for name, value in kwargs.items() if not name.startswith("_")}
+        if kwargs.pop("torch_dtype", None) is not None or kwargs:
+            raise ConfigurationError(
+                f"from_pretrained does not know {', '.join(sorted(kwargs)) or 'torch_dtype'}. It takes "
+                f"{', '.join((*HUB_ARGUMENTS, *LANGUAGE_MODEL_ARGUMENTS))}, encoder, language_model, encoder_kwargs."
+            )
+        directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
+        config = config or LinearVisionPrefixConfig.from_pretrained(directory)
+        full = config.checkpoint_contents == "full"
+        if config.vision_config is not None and not isinstance(encoder, ImageEncoder):
+            if encoder is None and full:
+                encoder = ImageEncoder.from_pretrained(directory / ENCODER_FOLDER).requires_grad_(False)
+            else:
+                recorded = _recorded(config, "encoder", str(directory))
+                options = {"pretrained": recorded.pretrained, "seed": recorded.seed, "revision": _hub_revision(recorded)}
+                encoder = load_encoder(
+                    encoder or recorded.name, expected=recorded, **(options | dict(encoder_kwargs or {}))
+                )
+        if not isinstance(language_model, PreTrainedModel):
+            if language_model is None and full:
+                language_model, _ = load_language_model(str(directory / LANGUAGE_MODEL_FOLDER), **language_kwargs)
+            else:
+                recorded = _recorded(config, "language_model", str(directory))
+                gguf_file = (config.backbones or {})["language_model"].get("gguf_file")
+                options = {"revision": _hub_revision(recorded)} | ({"gguf_file": gguf_file} if gguf_file else {})
+                options = {name: value for name, value in options.items() if value is not None}
+                # a quantised file the user names in place of the recorded one is another file on purpose
+                swapped = language_kwargs.get("gguf_file") not in (None, gguf_file)
+                language_model, _ = load_language_model(
+                    language_model or recorded.name,
+                    expected=None if swapped else recorded,
+                    **(options | language_kwargs),
+                )
+        config.text_config = _portable(language_model.config)
+        model = cls(config, encoder, language_model)
+        model._load_projection(directory)
+        if (directory / GENERATION_CONFIG_NAME).is_file():
+            model.generation_config = GenerationConfig.from_pretrained(directory)
+        model.name_or_path = config.name_or_path = str(pretrained_model_name_or_path)
+        return model._beside_language_model().eval()
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        include_backbones: bool = False,
+        state_dict: Mapping[str, Tensor] | None = None,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        token: str | bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes the projection, the configuration and a model card: a few megabytes.
+
+        Args:
+            save_directory: Made if it is not there.
+            include_backbones: Write the frozen parts too, in the folders `encoder` and `language_model`, each in its
+                own dtype; such a checkpoint needs nothing else.
+            state_dict: Weights to save instead of the model's own, as Trainer passes them.
+            push_to_hub: Upload the directory afterwards, to `repo_id` or the directory's name.
+            repo_id: See `push_to_hub`.
+            token: Hub token.
+            **kwargs: As in transformers.
+        """
+        directory = Path(save_directory)
+        contents, self.config.checkpoint_contents = (
+            self.config.checkpoint_contents,
+            "full" if include_backbones else "projector",
+        )
+        try:
+            super().save_pretrained(directory, state_dict=state_dict, **kwargs)  # type: ignore[misc]
+        finally:
+            self.config.checkpoint_contents = contents
+        if include_backbones:
+            if self.encoder is not None:
+                self.encoder.save_pretrained(directory / ENCODER_FOLDER)
+            _savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
+        write_model_card(directory, backbones=self.config.backbones)
+        if push_to_hub:
+            _upload(directory, repo_id or directory.name, token=token)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        include_backbones: bool = False,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        **kwargs: Any,
+    ) -> str:
+        """Uploads what `save_pretrained` writes, its card included.
+
+        Args:
+            repo_id: `"organisation/name"`.
+            include_backbones: As in `save_pretrained`.
+            commit_message: Default: "Upload LinearVisionPrefixModel".
+            private: Whether a new repository is private.
+            token: Hub token; default: the one that `hf auth login` stored.
+            revision: Branch.
+            create_pr: Open a pull request instead of committing.
+            **kwargs: Passed to `save_pretrained`.
+
+        Returns:
+            URL of the commit or pull request.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            self.save_pretrained(directory, include_backbones=include_backbones, **kwargs)
+            return _upload(
+                Path(directory),
+                repo_id,
+                commit_message=commit_message or f"Upload {type(self).__name__}",
+                private=private,
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+            )
+
+    def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
+        """Refuses an adapter that would freeze the projection and leave it out of what is saved.
+
+        Raises:
+            ProjectionError: `modules_to_save` does not name the projector.
+        """
+        if "projector" not in (getattr(adapter_config, "modules_to_save", None) or []):
+            raise ProjectionError(
+                "This adapter would freeze the projection and save without it. Name it in the configuration: "
+                f"{type(adapter_config).__name__}(..., modules_to_save=['projector']), and prefer "
+                "peft.get_peft_model(model, config), which saves both."
+            )
+        super().add_adapter(adapter_config, adapter_name)  # type: ignore[misc]
+
+    def _beside_language_model(self) -> Self:
+        """Puts encoder and projection on the device where the language model takes its input."""
+        device = self.get_input_embeddings().weight.device
+        for part in (self.encoder, self.projector):
+            if part is not None:
+                part.to(device)
+        device_map = getattr(self.language_model, "hf_device_map", None)
+        if device_map is not None:
+            self.hf_device_map = {f"language_model.{name}".rstrip("."): place for name, place in device_map.items()}
+        return self
+
+    def _load_projection(self, directory: Path) -> None:
+        file = directory / SAFE_WEIGHTS_NAME
+        if not file.is_file():
+            found = ", ".join(sorted(path.name for path in directory.iterdir())) or "nothing"
+            raise ProjectionError(f"{directory} holds no {SAFE_WEIGHTS_NAME} with a projection. Found: {found}.")
+        prefix = "projector."
+        loaded = {key.removeprefix(prefix): value for key, value in load_file(file).items() if key.startswith(prefix)}
+        wanted = {key: tuple(value.shape) for key, value in self.projector.state_dict().items()}
+        given = {key: tuple(value.shape) for key, value in loaded.items()}
+        if wanted != given:
+            raise ProjectionError(
+                f"The projection in {file} does not fit: found {given}, needed {wanted} "
+                f"({self.config.feature_dim} feature channels to {self.config.hidden_size} of the language model, "
+                f"features={self.config.features!r}, prefix_length={self.config.prefix_length}). Use the encoder and "
+                "language model it was trained with, or train it again."
+            )
+        dtype = next(iter(loaded.values())).dtype
+        self.projector.to(dtype if dtype == torch.float32 else torch.float32)
+        self.projector.load_state_dict(loaded)
+
+
+def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
+    """The local directory of a checkpoint; one on the Hub is downloaded (safetensors, JSON, tokenizer files only).
+
+    Raises:
+        BackboneError: There is no such directory or repository, or the Hub cannot be reached.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return path
+    try:
+        patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md"]
+        return Path(snapshot_download(str(name), allow_patterns=patterns, **hub))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BackboneError(
+            f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {reason} "
+            "Give a directory that save_pretrained wrote, or the id of a repository you can reach."
+        ) from error
+
+
+def _recorded(config: LinearVisionPrefixConfig, part: str, checkpoint: str) -> Fingerprint:
+    facts = (config.backbones or {}).get(part)
+    if not facts:
+        raise BackboneError(
+            f"{checkpoint} does not say which {part} it was trained with, so it cannot be loaded for you. "
+            f"Pass {part}=… to from_pretrained."
+        )
+    return Fingerprint.from_dict(facts)
+
+
+def _hub_revision(recorded: Fingerprint) -> str | None:
+    """The commit to load again; a wheel's revision is its version, which its name pins already."""
+    return None if recorded.name.startswith("wheel:") else recorded.revision
+
+
+def _portable(text_config: Any) -> Any:
+    """A copy of a live configuration without local paths and quantisation, and none of whose objects are shared.
+
+    Sharing them would let the composite's setter turn the language model's causal mask off.
+    """
+    text_config = copy.deepcopy(text_config)
+    text_config._name_or_path = ""
+    if hasattr(text_config, "quantization_config"):
+        del text_config.quantization_config
+    return text_config
+
+
+def _savable(language_model: PreTrainedModel) -> PreTrainedModel:
+    """The language model as plain weights: a GGUF file is held dequantised, but refuses to be saved as it is."""
+    quantizer = getattr(language_model, "hf_quantizer", None)
+    if quantizer is None or quantizer.is_serializable():
+        return language_model
+    plain = copy.copy(language_model)
+    plain.config = _portable(language_model.config)
+    plain.hf_quantizer = None
+    return plain
+
+
+def _image_token_id(
+    tokenizer: PreTrainedTokenizerBase | None, language_name: str | None, gguf_file: str | None
+) -> int | None:
+    """The id of `<image>` in the tokenizer, or the one it would get; None where there is no tokenizer to ask."""
+    if tokenizer is None:
+        if language_name is None:
+            return None
+        try:
+            tokenizer = load_tokenizer(language_name, gguf_file=gguf_file)
+        except BackboneError:  # a directory of weights alone: the configuration takes the first id past the vocabulary
+            return None
+    return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))
+
+
+def _upload(directory: Path, repo_id: str, **kwargs: Any) -> str:
+    """Uploads a directory as it is; transformers' own upload would put a generic card over ours."""
+    api = HfApi(token=kwargs.pop("token", None))
+    repo_id = api.create_repo(repo_id, private=kwargs.pop("private", None), exist_ok=True).repo_id
+    return str(api.upload_folder(folder_path=directory, repo_id=repo_id, **kwargs))

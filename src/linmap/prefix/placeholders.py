@@ -1,0 +1,32 @@
+"""Keeps placeholder ids away from what reads `input_ids` as words: they may lie beyond the vocabulary."""
+
+from __future__ import annotations
+
+from torch import FloatTensor, LongTensor, Tensor
+from transformers import LogitsProcessorList
+
+__all__ = ["TextOnlyLogitsProcessors", "without_placeholders"]
+
+
+def without_placeholders(input_ids: Tensor, image_token_id: int) -> Tensor:
+    """Replaces each placeholder by the row's last id, a word that is in the row anyway.
+
+    A repetition penalty therefore punishes nothing that it would not punish without the image.
+
+    Args:
+        input_ids: `(batch, sequence)` int64.
+        image_token_id: The id to take out.
+    """
+    return input_ids.where(input_ids != image_token_id, input_ids[:, -1:]).clamp_min(0)
+
+
+class TextOnlyLogitsProcessors(LogitsProcessorList):
+    """The logits processors of `generate`, shown the text without its placeholders."""
+
+    def __init__(self, processors: LogitsProcessorList, image_token_id: int) -> None:
+        super().__init__(processors)
+        self.image_token_id = image_token_id
+
+    def __call__(self, input_ids: LongTensor, scores: FloatTensor, **kwargs: object) -> FloatTensor:
+        """Runs every processor on `scores` of shape `(batch, vocabulary)`."""
+        return super().__call__(without_placeholders(input_ids, self.image_token_id), scores, **kwargs)
