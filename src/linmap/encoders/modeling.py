@@ -1,0 +1,149 @@
+"""One contract for frozen image encoders of timm, open_clip and transformers: grid features and pooled features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from linmap.encoders.configuration import ImageEncoderConfig
+from linmap.encoders.tower import Tower, restore_unsaved_buffers, tower_class
+from linmap.errors import EncoderError
+from linmap.weights.identity import Fingerprint
+
+__all__ = ["ImageEncoder"]
+
+
+class ImageEncoder(PreTrainedModel):
+    """A frozen image encoder; stays in eval mode and without gradients of its own, whatever is called on it.
+
+    Built from a configuration alone it has random weights; `load_encoder` gives the pretrained ones.
+
+    Args:
+        config: The architecture and its numbers.
+        tower: The network with its weights; None builds it from the configuration (also on the meta device).
+
+    Example:
+        >>> import torch
+        >>> from linmap.encoders import load_encoder
+        >>> encoder = load_encoder("timm:test_vit", pretrained=False, seed=0)
+        >>> pixel_values = torch.zeros(2, 3, encoder.config.image_size, encoder.config.image_size)
+        >>> encoder.grid_features(pixel_values).shape, encoder.pooled_features(pixel_values).shape
+        (torch.Size([2, 100, 64]), torch.Size([2, 1, 64]))
+    """
+
+    config: ImageEncoderConfig
+    config_class = ImageEncoderConfig
+    base_model_prefix = "tower"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules = ("ImageEncoder",)
+    # The towers choose their attention kernels themselves, so any choice made for the whole model is fine here.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: ImageEncoderConfig, tower: Tower | None = None) -> None:
+        super().__init__(config)
+        if tower is None:
+            tower = tower_class(config.library)(config.architecture, config.model_args or {})
+        self.tower = tower
+        self._buffers_need_restoring = any(parameter.is_meta for parameter in tower.parameters())
+        self.post_init()
+        self.freeze()
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers; the result is frozen."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
+        return loaded
+
+    def freeze(self) -> ImageEncoder:
+        """Turns off gradients and puts the encoder in eval mode; returns it."""
+        self.requires_grad_(False)
+        return self.eval()
+
+    def train(self, mode: bool = True) -> ImageEncoder:
+        """Stays in eval mode: batch statistics and dropout of a frozen encoder must not move."""
+        return super().train(False)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """The same as `grid_features`."""
+        return self.grid_features(pixel_values)
+
+    def grid_features(self, pixel_values: Tensor) -> Tensor:
+        """One feature for each cell of the grid, row by row (token = row * width + column), without class tokens.
+
+        Args:
+            pixel_values: Preprocessed images (batch, 3, image_size, image_size), cast to the encoder's dtype.
+
+        Returns:
+            (batch, num_tokens, feature_dim), in the encoder's dtype.
+
+        Raises:
+            EncoderError: The images have another size.
+        """
+        return self.tower.grid_features(self._checked(pixel_values)).flatten(1, 2)
+
+    def pooled_features(self, pixel_values: Tensor) -> Tensor:
+        """The encoder's own pooling (global average, class token, attention pooling), as one token.
+
+        Args:
+            pixel_values: Preprocessed images (batch, 3, image_size, image_size), cast to the encoder's dtype.
+
+        Returns:
+            (batch, 1, pooled_dim), in the encoder's dtype.
+
+        Raises:
+            EncoderError: The images have another size.
+        """
+        return self.tower.pooled_features(self._checked(pixel_values)).unsqueeze(1)
+
+    @property
+    def feature_dim(self) -> int:
+        """Channels of one grid feature."""
+        return self.config.feature_dim
+
+    @property
+    def pooled_dim(self) -> int:
+        """Channels of the pooled feature; attention pooling may change the width."""
+        return self.config.pooled_dim
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the feature grid, in cells."""
+        height, width = self.config.grid or (0, 0)
+        return height, width
+
+    @property
+    def num_tokens(self) -> int:
+        """Grid features of one image."""
+        height, width = self.grid
+        return height * width
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Where the weights came from."""
+        return Fingerprint.from_dict(self.config.fingerprint or {})
+
+    def _checked(self, pixel_values: Tensor) -> Tensor:
+        side = self.config.image_size
+        if pixel_values.ndim != 4 or tuple(pixel_values.shape[1:]) != (3, side, side):
+            raise EncoderError(
+                f"The image encoder {self.config.architecture!r} takes pixel_values of shape (batch, 3, {side}, {side})"
+                f", not {tuple(pixel_values.shape)}. Use the image processor that belongs to it, or load it with "
+                "another image_size."
+            )
+        return pixel_values.to(self.dtype)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialises nothing: a tower initialises itself when it is built, and its weights must survive `post_init`.
+
+        Only the buffers that no checkpoint holds are filled, once, after loading on the meta device.
+        """
+        if self._buffers_need_restoring and not any(buffer.is_meta for buffer in self.tower.buffers()):
+            self._buffers_need_restoring = False
+            restore_unsaved_buffers(self.tower, self.config.architecture, self.config.model_args or {})

@@ -1,0 +1,84 @@
+"""Files from the Hugging Face Hub, with the commit they came from; an unreachable hub is one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import ModelCard, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+from linmap.errors import WeightsUnavailableError
+
+__all__ = ["commit_of", "hub_file", "hub_license", "safetensors_first"]
+
+
+def hub_file(repo_id: str, files: Sequence[str], revision: str | None = None) -> Path:
+    """The first of `files` that the repository has, downloaded or from the hub's cache.
+
+    Raises:
+        WeightsUnavailableError: The hub cannot be reached, the repository or revision is not there or closed to the
+            user, or it has none of the files.
+    """
+    for file in files:
+        try:
+            return Path(hf_hub_download(repo_id, file, revision=revision))
+        except LocalEntryNotFoundError as error:
+            raise WeightsUnavailableError(
+                f"Cannot reach the Hugging Face Hub for {file} of {repo_id!r}, and it is not in the cache. Connect and "
+                "run again; or download the repository elsewhere and name its folder, hf:DIR."
+            ) from error
+        except EntryNotFoundError:
+            continue
+        except GatedRepoError as error:
+            raise WeightsUnavailableError(
+                f"The repository {repo_id!r} is gated: accept its terms on the Hugging Face Hub, then run "
+                "`hf auth login` here."
+            ) from error
+        except (HfHubHTTPError, OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            at = f" at revision {revision!r}" if revision else ""
+            raise WeightsUnavailableError(
+                f"Cannot get {file} of {repo_id!r}{at} from the Hugging Face Hub: {reason} Check the name and the "
+                "revision; for a private repository run `hf auth login`."
+            ) from error
+    raise WeightsUnavailableError(f"The repository {repo_id!r} on the Hugging Face Hub has no {' or '.join(files)}.")
+
+
+def commit_of(path: Path) -> str | None:
+    """The commit of a file in the hub's cache (`…/snapshots/COMMIT/…`), None for a file from elsewhere."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else None
+
+
+def hub_license(repo_id: str, revision: str | None) -> str | None:
+    """The licence that the repository's card states, None where it has no card or the card says nothing."""
+    try:
+        card = hf_hub_download(repo_id, "README.md", revision=revision)
+    except EntryNotFoundError:
+        return None  # also raised when the hub is out of reach and the card is not in the cache: the licence is unknown
+    return license_in(Path(card))
+
+
+def license_in(card: Path) -> str | None:
+    """The licence named in the front matter of a model card, None where there is none."""
+    if not card.is_file():
+        return None
+    try:
+        facts = ModelCard.load(card).data
+    except ValueError:  # front matter that is no mapping
+        return None
+    named = facts.get("license_name") or facts.get("license")
+    return str(named) if named else None
+
+
+def safetensors_first(file: str) -> tuple[str, ...]:
+    """The names to ask for when a library names a pickled file: the usual safetensors of that name come first."""
+    known = {
+        "pytorch_model.bin": "model.safetensors",
+        "open_clip_pytorch_model.bin": "open_clip_model.safetensors",
+    }
+    stem, dot, ending = file.rpartition(".")
+    if dot and ending in {"bin", "pt", "pth"}:
+        return known.get(file, f"{stem}.safetensors"), file
+    return (file,)
