@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 __all__ = [
     "BackboneError",
+    "CaptionDataError",
     "CaptioningError",
     "ChecksumError",
     "ConfigurationError",
@@ -14,13 +15,17 @@ __all__ = [
     "FingerprintMismatchError",
     "ImageCountError",
     "LinmapError",
+    "MissingExtraError",
+    "MissingJavaError",
     "ModelNotFoundError",
     "OutputFolderError",
     "PhotoNotFoundError",
     "ProjectionError",
     "RecipeError",
+    "TooManyUnreadableImagesError",
     "UnavailableDeviceError",
     "UnknownNameError",
+    "UnreadableImageError",
     "WeightsUnavailableError",
 ]
 
@@ -104,3 +109,38 @@ class UnavailableDeviceError(LinmapError, ValueError):
 
 class ModelNotFoundError(LinmapError, OSError):
     """A model that was named is neither a folder of ours nor to be had from the Hub."""
+
+
+class UnreadableImageError(LinmapError, OSError):
+    """A photo cannot be read; `image` is its path, `reason` why and what to do."""
+
+    def __init__(self, image: str, reason: str) -> None:
+        self.image = image
+        self.reason = reason
+        super().__init__(f"Cannot read {image}: {reason}.")
+
+
+class TooManyUnreadableImagesError(LinmapError, OSError):
+    """More photos cannot be read than the user allowed to leave out; names them."""
+
+    def __init__(self, images: Sequence[str], limit: int) -> None:
+        named = ", ".join(images[:5]) + (f" and {len(images) - 5} more" if len(images) > 5 else "")
+        super().__init__(
+            f"{len(images)} photos cannot be read, at most {limit} may be left out: {named}. "
+            "Fetch them again, take them out of the captions file, or allow more to be left out."
+        )
+
+
+class CaptionDataError(LinmapError, ValueError):
+    """Captions, or the examples made from them, are not as they must be; the message says which one and what to do."""
+
+
+class MissingExtraError(LinmapError, ImportError):
+    """A package of one of linmap's extras is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed. Run: python -m pip install 'linmap[{extra}]'")
+
+
+class MissingJavaError(LinmapError, RuntimeError):
+    """PTB tokenisation runs in Java, and there is none."""

@@ -1,0 +1,309 @@
+"""Reading captioned photos: JSON as Flickr8k's or COCO's, and `datasets` datasets."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from linmap.data.images import EncodedPhoto, Photo, UnreadableImages
+from linmap.errors import CaptionDataError, UnknownNameError, UnreadableImageError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = [
+    "FORMATS",
+    "Captioned",
+    "DatasetCaptions",
+    "caption_examples",
+    "from_dataset",
+    "normalise_caption",
+    "read_captions",
+]
+
+FORMATS = ("coco", "flickr8k")
+
+
+@dataclass(frozen=True, slots=True)
+class Captioned:
+    """One photo and what people wrote about it.
+
+    Args:
+        image: What `open_photo` opens: a path, or from a dataset the bytes of the file.
+        captions: At least one, none empty.
+        split: Such as `"train"`, where the source names one.
+    """
+
+    image: Photo
+    captions: tuple[str, ...]
+    split: str | None = None
+
+
+def normalise_caption(caption: str, *, lowercase: bool = False, strip_final_period: bool = False) -> str:
+    """`caption` in lower case and without the period (and blanks) at its end, as asked for.
+
+    Example:
+        >>> normalise_caption("A girl going into a wooden building .", lowercase=True, strip_final_period=True)
+        'a girl going into a wooden building'
+    """
+    if lowercase:
+        caption = caption.lower()
+    if strip_final_period:
+        caption = caption.rstrip(". \t\r\n")
+    return caption
+
+
+def read_captions(
+    path: str | Path,
+    images: str | Path,
+    split: str | None = None,
+    format: Literal["coco", "flickr8k"] | None = None,  # noqa: A002 - the word that `datasets` and pandas use
+    *,
+    lowercase: bool = False,
+    strip_final_period: bool = False,
+    unreadable: UnreadableImages | None = None,
+) -> list[Captioned]:
+    """Reads the captions file `path` about the photos in the folder `images`.
+
+    Args:
+        path: `"flickr8k"`: a list of `{"file": "a.jpg", "captions": ["...", ...], "split": "train"}` (split may be left
+            out); `"coco"`: `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`.
+        images: Folder the file names are relative to.
+        split: Only photos of this split; `None` takes all.
+        format: One of `FORMATS`; `None` looks at the file.
+        lowercase: Captions in lower case.
+        strip_final_period: Captions without the period at their end.
+        unreadable: Counts the photos that are missing, which are then left out up to its limit. By default one missing
+            photo is an error.
+
+    Returns:
+        In the order of the file (COCO: of its `images`).
+
+    Raises:
+        UnreadableImageError: One photo is missing.
+        TooManyUnreadableImagesError: Several are, named and counted.
+        CaptionDataError: The file is not of that format, or a photo has no caption, or an empty one.
+        UnknownNameError: No such split, no such format.
+    """
+    content = _json(Path(path))
+    format = format or _format_of(content, path)  # noqa: A001
+    if format not in FORMATS:
+        raise UnknownNameError("captions format", format, FORMATS)
+    records = list(_coco(content, path) if format == "coco" else _flickr8k(content, path))
+    if split is not None:
+        records = _of_split(records, split, path)
+    options = {"lowercase": lowercase, "strip_final_period": strip_final_period}
+    read = [Captioned(Path(images) / name, _checked(captions, name, options), of) for name, captions, of in records]
+    return _without_missing(read, Path(images), unreadable if unreadable is not None else UnreadableImages())
+
+
+def from_dataset(
+    dataset: Dataset,
+    image_column: str = "image",
+    caption_column: str = "caption",
+    *,
+    lowercase: bool = False,
+    strip_final_period: bool = False,
+) -> DatasetCaptions:
+    """Captioned photos from a `datasets` dataset, read when they are asked for.
+
+    Args:
+        dataset: With a length (not a streamed one).
+        image_column: An `Image` feature, or paths.
+        caption_column: A string, or a list of strings.
+        lowercase: Captions in lower case.
+        strip_final_period: Captions without the period at their end.
+
+    Raises:
+        UnknownNameError: No such column.
+        CaptionDataError: The dataset is streamed.
+    """
+    return DatasetCaptions(
+        dataset, image_column, caption_column, lowercase=lowercase, strip_final_period=strip_final_period
+    )
+
+
+class DatasetCaptions(Sequence[Captioned]):
+    """The rows of a `datasets` dataset as `Captioned`; see `from_dataset`. Photos stay encoded."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        image_column: str,
+        caption_column: str,
+        *,
+        lowercase: bool = False,
+        strip_final_period: bool = False,
+    ) -> None:
+        import datasets
+
+        if isinstance(dataset, (datasets.DatasetDict, datasets.IterableDatasetDict)):
+            raise CaptionDataError(
+                f"This is a dictionary of splits; give one of them: {', '.join(map(repr, dataset))}."
+            )
+        if isinstance(dataset, datasets.IterableDataset):
+            raise CaptionDataError("A streamed dataset has no length; load it without streaming=True.")
+        for column in (image_column, caption_column):
+            if column not in dataset.column_names:
+                raise UnknownNameError("column", column, dataset.column_names)
+        if isinstance(dataset.features[image_column], datasets.Image):
+            dataset = dataset.cast_column(image_column, datasets.Image(decode=False))
+        self.dataset = dataset.select_columns(list(dict.fromkeys([image_column, caption_column])))
+        self.image_column = image_column
+        self.caption_column = caption_column
+        self._split = str(dataset.split) if dataset.split is not None else None
+        self._options = {"lowercase": lowercase, "strip_final_period": strip_final_period}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @overload
+    def __getitem__(self, index: int) -> Captioned: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Captioned]: ...
+
+    def __getitem__(self, index: int | slice) -> Captioned | list[Captioned]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        name = f"row {range(len(self))[index]} of the dataset"
+        row = self.dataset[index]
+        captions = row[self.caption_column]
+        captions = [captions] if isinstance(captions, str) else captions
+        return Captioned(
+            _cell(row[self.image_column], name, self.image_column), _checked(captions, name, self._options), self._split
+        )
+
+    def __iter__(self) -> Iterator[Captioned]:
+        return (self[row] for row in range(len(self)))
+
+
+def caption_examples(captioned: Iterable[Captioned]) -> list[dict[str, Any]]:
+    """One training example a caption, `{"image": ..., "caption": ...}`, as `CaptionCollator` takes them.
+
+    Example:
+        >>> caption_examples([Captioned(Path("a.jpg"), ("a dog", "a brown dog"))])[1]["caption"]
+        'a brown dog'
+    """
+    return [{"image": record.image, "caption": caption} for record in captioned for caption in record.captions]
+
+
+_Record = tuple[str, list[Any], str | None]  # file name, captions, split
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CaptionDataError(f"There is no captions file {path}; check the path.") from None
+    except IsADirectoryError:
+        raise CaptionDataError(f"{path} is a directory; name the captions file in it.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CaptionDataError(f"{path} is not JSON ({error}); give a captions file in JSON, {_shapes()}.") from error
+
+
+def _shapes() -> str:
+    return 'either a list of {"file", "captions", "split"} (flickr8k) or {"images": [...], "annotations": [...]} (coco)'
+
+
+def _format_of(content: Any, path: str | Path) -> Literal["coco", "flickr8k"]:
+    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+        return "coco"
+    if isinstance(content, list):
+        return "flickr8k"
+    found = f"an object with the keys {', '.join(content) or '(none)'}" if isinstance(content, dict) else "a bare value"
+    raise CaptionDataError(f"{path} holds {found}; expected {_shapes()}.")
+
+
+def _flickr8k(content: Any, path: str | Path) -> Iterator[_Record]:
+    if not isinstance(content, list) or not content:
+        raise CaptionDataError(
+            f'{path} holds no list of {{"file", "captions", "split"}}, as the format flickr8k has it.'
+        )
+    for number, record in enumerate(content):
+        if not isinstance(record, dict) or not {"file", "captions"} <= record.keys():
+            found = f"the keys {', '.join(record) or '(none)'}" if isinstance(record, dict) else type(record).__name__
+            raise CaptionDataError(f'{path}: record {number} has {found}; expected "file" and "captions".')
+        if not isinstance(record["captions"], list):
+            raise CaptionDataError(f'{path}: "captions" of {record["file"]} is no list of strings.')
+        yield str(record["file"]), record["captions"], record.get("split")
+
+
+def _coco(content: Any, path: str | Path) -> Iterator[_Record]:
+    try:
+        names: dict[Any, str] = {image["id"]: image["file_name"] for image in content["images"]}
+        written = [(note["image_id"], note["caption"]) for note in content["annotations"]]
+    except (KeyError, TypeError) as error:
+        raise CaptionDataError(
+            f'{path} is no COCO captions file: {error!r} while reading "images" (id, file_name) and "annotations" '
+            "(image_id, caption)."
+        ) from error
+    captions: dict[Any, list[Any]] = defaultdict(list)
+    for image_id, caption in written:
+        captions[image_id].append(caption)
+    if strays := captions.keys() - names.keys():
+        some = ", ".join(map(str, sorted(strays, key=str)[:5]))
+        raise CaptionDataError(f'{path}: {len(strays)} image ids of "annotations" are not in "images": {some}.')
+    for image_id, name in names.items():
+        yield name, captions[image_id], None
+
+
+def _of_split(records: list[_Record], split: str, path: str | Path) -> list[_Record]:
+    known = {of for _, _, of in records if of is not None}
+    if not known:
+        raise CaptionDataError(f"{path} names no splits, so there is no {split!r} in it; leave the split out.")
+    if split not in known:
+        raise UnknownNameError("split", split, known)
+    return [record for record in records if record[2] == split]
+
+
+def _checked(captions: Sequence[Any] | None, name: str, options: dict[str, bool]) -> tuple[str, ...]:
+    if not captions:
+        raise CaptionDataError(f"{name} has no caption; caption it or take it out.")
+    kept = []
+    for number, caption in enumerate(captions):
+        if not isinstance(caption, str):
+            raise CaptionDataError(f"{name}: caption {number} is {caption!r}, not a text; mend it or take it out.")
+        kept.append(normalise_caption(caption, **options))
+        if not kept[-1].strip():
+            raise CaptionDataError(f"{name}: caption {number} ({caption!r}) is empty; mend it or take it out.")
+    return tuple(kept)
+
+
+def _without_missing(read: list[Captioned], images: Path, unreadable: UnreadableImages) -> list[Captioned]:
+    if not images.is_dir():
+        raise CaptionDataError(f"There is no folder of photos {images}; check the path.")
+    listed: dict[Path, set[str]] = {}  # one listing a folder, instead of one look-up a photo
+
+    def there(photo: Path) -> bool:
+        if photo.parent not in listed:
+            listed[photo.parent] = _listing(photo.parent)
+        return photo.name in listed[photo.parent]
+
+    present = [there(Path(str(record.image))) for record in read]
+    missing = dict.fromkeys(str(record.image) for record, here in zip(read, present, strict=True) if not here)
+    if missing:
+        reason = "there is no such file; check the path"
+        unreadable.leave_out(*(UnreadableImageError(photo, reason) for photo in missing))
+    return [record for record, here in zip(read, present, strict=True) if here]
+
+
+def _listing(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _cell(value: Any, name: str, column: str) -> Photo:
+    """A cell of an image column: bytes with or without a path, a path, or a decoded picture."""
+    if isinstance(value, dict) and value.get("bytes") is not None:
+        return EncodedPhoto(f"{name} ({value['path']})" if value.get("path") else name, value["bytes"])
+    if isinstance(value, dict) and value.get("path"):
+        return Path(value["path"])
+    if isinstance(value, str):
+        return Path(value)
+    if isinstance(value, bytes):
+        return EncodedPhoto(name, value)
+    raise CaptionDataError(f"{name}: column {column!r} holds {type(value).__name__}, no image, path or bytes.")
