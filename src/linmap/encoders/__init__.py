@@ -1,10 +1,31 @@
-"""Frozen image encoders of timm, open_clip and transformers behind one contract, with their preprocessing."""
+"""Frozen image encoders of timm, open_clip and transformers behind one contract, with their preprocessing.
+
+Names are imported when they are first used: the configuration must be importable while transformers' Auto classes are
+still being imported.
+"""
 
 from __future__ import annotations
 
-from linmap.encoders.configuration import ImageEncoderConfig
-from linmap.encoders.loading import load_encoder
-from linmap.encoders.modeling import ImageEncoder
-from linmap.encoders.preprocessing import image_processor_for
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from linmap.encoders.configuration import ImageEncoderConfig
+    from linmap.encoders.loading import load_encoder
+    from linmap.encoders.modeling import ImageEncoder
+    from linmap.encoders.preprocessing import image_processor_for
 
 __all__ = ["ImageEncoder", "ImageEncoderConfig", "image_processor_for", "load_encoder"]
+
+_HOME = {
+    "ImageEncoder": "modeling",
+    "ImageEncoderConfig": "configuration",
+    "image_processor_for": "preprocessing",
+    "load_encoder": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import PreTrainedConfig
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.models.auto.configuration_auto import AutoConfig
 
 from linmap.encoders.tower import LIBRARIES
 from linmap.errors import UnknownNameError
@@ -46,3 +47,6 @@ class ImageEncoderConfig(PreTrainedConfig):
         self.model_args = dict(self.model_args or {})
         self.grid = [7, 7] if self.grid is None else [int(side) for side in self.grid]
         super().__post_init__(**kwargs)
+
+
+AutoConfig.register(ImageEncoderConfig.model_type, ImageEncoderConfig, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
 from linmap.encoders.configuration import ImageEncoderConfig
 from linmap.encoders.tower import Tower, restore_unsaved_buffers, tower_class
@@ -147,3 +147,6 @@ class ImageEncoder(PreTrainedModel):
         if self._buffers_need_restoring and not any(buffer.is_meta for buffer in self.tower.buffers()):
             self._buffers_need_restoring = False
             restore_unsaved_buffers(self.tower, self.config.architecture, self.config.model_args or {})
+
+
+AutoModel.register(ImageEncoderConfig, ImageEncoder, exist_ok=True)

@@ -7,14 +7,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import transformers
-from transformers import BaseImageProcessor, CLIPImageProcessorPil
-from transformers.image_utils import PILImageResampling
+from transformers import AutoImageProcessor, BaseImageProcessor, CLIPImageProcessorPil
+from transformers.image_utils import PILImageResampling, SizeDict
 
 from linmap.encoders.configuration import ImageEncoderConfig
 from linmap.errors import EncoderError
 
-__all__ = ["describe", "image_processor_for", "resize_and_crop"]
+__all__ = ["LinmapImageProcessor", "describe", "image_processor_for", "resize_and_crop"]
 
 INTERPOLATIONS = {
     "bicubic": PILImageResampling.BICUBIC,
@@ -22,6 +23,39 @@ INTERPOLATIONS = {
     "lanczos": PILImageResampling.LANCZOS,
     "nearest": PILImageResampling.NEAREST,
 }
+
+LONGEST_STRIP = 16  # sides of a photo, long to short, beyond which its ends are cut off before it is enlarged
+
+
+class LinmapImageProcessor(CLIPImageProcessorPil):
+    """Resize, centre crop, scale to 0..1 and normalise, with PIL: the pixels that timm and open_clip were trained with.
+
+    It goes by its own name, because transformers writes `CLIPImageProcessor` for the PIL class and then reads back the
+    torchvision one, whose pixels differ. It also takes strips of 30,000 x 1 pixels without enlarging all of them.
+    """
+
+    def resize(self, image: np.ndarray, size: SizeDict, *args: Any, **kwargs: Any) -> np.ndarray:
+        """As in transformers; of a photo more than 16 times as long as wide only the middle is kept.
+
+        Args:
+            image: One image (channels, height, width).
+            size: The target: `shortest_edge`, or `height` and `width`.
+            *args: As in transformers.
+            **kwargs: As in transformers.
+        """
+        if size.shortest_edge:
+            limit = LONGEST_STRIP * min(image.shape[-2:])
+            for axis in (-2, -1):
+                excess = image.shape[axis] - limit
+                if excess > 0:
+                    image = np.take(image, range(excess // 2, excess // 2 + limit), axis=axis)
+        return super().resize(image, size, *args, **kwargs)
+
+
+# Both backends: transformers prefers torchvision's, and there is only this one.
+AutoImageProcessor.register(
+    ImageEncoderConfig, image_processor_classes={"pil": LinmapImageProcessor, "torchvision": LinmapImageProcessor}
+)
 
 
 def image_processor_for(config: ImageEncoderConfig) -> BaseImageProcessor:
@@ -44,7 +78,7 @@ def image_processor_for(config: ImageEncoderConfig) -> BaseImageProcessor:
             f"The configuration of the image encoder {config.architecture!r} says nothing about preprocessing. "
             "Make it with load_encoder, which stores the checkpoint's own."
         )
-    kind = getattr(transformers, str(name), None)
+    kind = LinmapImageProcessor if name == LinmapImageProcessor.__name__ else getattr(transformers, str(name), None)
     if not (isinstance(kind, type) and issubclass(kind, BaseImageProcessor)):
         raise EncoderError(
             f"The image encoder {config.architecture!r} was stored with the image processor {name!r}, which "
@@ -91,7 +125,7 @@ def resize_and_crop(
     side = math.floor(image_size / crop_fraction)
     crops = not squash or side != image_size
     return describe(
-        CLIPImageProcessorPil(
+        LinmapImageProcessor(
             size={"height": side, "width": side} if squash else {"shortest_edge": side},
             resample=INTERPOLATIONS[interpolation],
             do_center_crop=crops,

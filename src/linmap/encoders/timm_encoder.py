@@ -11,7 +11,7 @@ from typing import Any
 import timm
 import torch
 from timm.data import resolve_data_config
-from torch import Tensor
+from torch import Tensor, nn
 
 from linmap.encoders.names import EncoderName
 from linmap.encoders.preprocessing import resize_and_crop
@@ -59,10 +59,12 @@ def load_timm(name: EncoderName, *, pretrained: bool, revision: str | None, imag
     resolved = f"{entry['architecture']}.{entry['tag']}" if entry.get("tag") else str(entry["architecture"])
     side = _side(resolved, entry) if image_size is None else image_size
     model_args = _resized(entry["architecture"], entry, image_size)
-    tower = TimmTower(resolved, model_args)
     if pretrained:
-        fingerprint = _load_weights(tower, resolved, entry, revision, model_args)
+        with torch.device("meta"):
+            tower = TimmTower(resolved, model_args)
+        tower.network, fingerprint = _weights(resolved, entry, revision, model_args)
     else:
+        tower = TimmTower(resolved, model_args)
         fingerprint = Fingerprint(name=f"timm:{resolved}", library="timm", id=resolved, pretrained=False)
     return LoadedTower(
         tower=tower,
@@ -167,9 +169,10 @@ def _preprocessing(name: str, entry: dict[str, Any], side: int) -> dict[str, Any
     )
 
 
-def _load_weights(
-    tower: TimmTower, name: str, entry: dict[str, Any], revision: str | None, model_args: dict[str, Any]
-) -> Fingerprint:
+def _weights(
+    name: str, entry: dict[str, Any], revision: str | None, model_args: dict[str, Any]
+) -> tuple[nn.Module, Fingerprint]:
+    """The pretrained network, and whose weights it has."""
     repo_id = entry.get("hf_hub_id")
     if repo_id:
         path = hub_file(repo_id, safetensors_first(entry.get("hf_hub_filename") or "pytorch_model.bin"), revision)
@@ -180,10 +183,10 @@ def _load_weights(
             f"timm {timm.__version__} knows no pretrained weights for {name!r}. Random weights are had by asking for "
             "them: load_encoder(name, pretrained=False, seed=0)."
         )
-    tower.network = timm.create_model(
+    network = timm.create_model(
         name, pretrained=True, num_classes=0, pretrained_cfg_overlay={"file": str(path)}, **model_args
     )
-    return Fingerprint(
+    return network, Fingerprint(
         name=f"timm:{name}",
         library="timm",
         id=name,

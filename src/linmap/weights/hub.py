@@ -26,7 +26,7 @@ def hub_file(repo_id: str, files: Sequence[str], revision: str | None = None) ->
         except LocalEntryNotFoundError as error:
             raise WeightsUnavailableError(
                 f"Cannot reach the Hugging Face Hub for {file} of {repo_id!r}, and it is not in the cache. Connect and "
-                "run again; or download the repository elsewhere and name its folder, hf:DIR."
+                f"run again; or run `hf download {repo_id}` elsewhere and copy that machine's hub cache (HF_HOME) here."
             ) from error
         except EntryNotFoundError:
             continue
@@ -55,8 +55,8 @@ def hub_license(repo_id: str, revision: str | None) -> str | None:
     """The licence that the repository's card states, None where it has no card or the card says nothing."""
     try:
         card = hf_hub_download(repo_id, "README.md", revision=revision)
-    except EntryNotFoundError:
-        return None  # also raised when the hub is out of reach and the card is not in the cache: the licence is unknown
+    except (EntryNotFoundError, HfHubHTTPError, OSError):
+        return None  # no card, or none to be had just now: the licence is not known, the weights are
     return license_in(Path(card))
 
 
