@@ -68,7 +68,7 @@ def load_encoder(
     if expected is not None:
         fingerprint.require(expected)
     encoder = ImageEncoder(_configuration(loaded, fingerprint), tower=loaded.tower)
-    return encoder.to(device=device, dtype=dtype or torch.float32)
+    return encoder.to(device=device, dtype=dtype or torch.float32)  # type: ignore[call-arg]
 
 
 def _load(name: str, pretrained: bool, revision: str | None, image_size: int | None) -> LoadedTower:

@@ -37,8 +37,8 @@ class ImageEncoder(PreTrainedModel):
     config_class = ImageEncoderConfig
     base_model_prefix = "tower"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
-    _no_split_modules = ("ImageEncoder",)
+    input_modalities = "image"
+    _no_split_modules = ["ImageEncoder"]  # noqa: RUF012 (as transformers declares it)
     # The towers choose their attention kernels themselves, so any choice made for the whole model is fine here.
     _supports_sdpa = True
     _supports_flash_attn = True

@@ -42,7 +42,7 @@ class OpenClipTower(Tower):
         vision = {**config["vision_cfg"], "timm_model_pretrained": False}
         if "image_size" in model_args:
             vision["image_size"] = model_args["image_size"]
-        self.network = open_clip.CustomTextCLIP(
+        self.network: Any = open_clip.CustomTextCLIP(
             embed_dim=config["embed_dim"],
             vision_cfg=vision,
             text_cfg=NO_TEXT,

@@ -37,7 +37,7 @@ class TimmTower(Tower):
 
     def __init__(self, architecture: str, model_args: dict[str, Any]) -> None:
         super().__init__(architecture, model_args)
-        self.network = timm.create_model(architecture, pretrained=False, num_classes=0, **model_args)
+        self.network: Any = timm.create_model(architecture, pretrained=False, num_classes=0, **model_args)
 
     def grid_features(self, pixel_values: Tensor) -> Tensor:
         """As `Tower.grid_features`; class and register tokens are dropped."""

