@@ -1,0 +1,59 @@
+"""The public names: complete, lazy, documented."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import linmap
+
+HEAVY = ("torch", "torchvision", "timm", "open_clip", "transformers.modeling_utils", "peft", "datasets", "matplotlib")
+
+
+def _imported_by(statement: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", statement], capture_output=True, text=True, check=True
+    )
+    return {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_import_linmap_imports_nothing_heavy():
+    modules = _imported_by("import linmap")
+    assert "linmap" in modules
+    assert not [module for module in modules for heavy in HEAVY if module == heavy or module.startswith(f"{heavy}.")]
+
+
+@pytest.mark.parametrize("name", linmap.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(linmap, name) is not None
+    assert name in dir(linmap)
+
+
+def test_star_import_gives_exactly_the_public_names():
+    namespace: dict[str, object] = {}
+    exec("from linmap import *", namespace)
+    assert set(linmap.__all__) <= namespace.keys()
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="LinearVisionPrefixModle"):
+        _ = linmap.LinearVisionPrefixModle
+
+
+@pytest.mark.parametrize("name", linmap.__all__)
+def test_every_public_name_has_a_docstring(name):
+    value = getattr(linmap, name)
+    if callable(value):
+        assert value.__doc__
+        assert not value.__doc__.startswith(f"{name}(")  # a dataclass's automatic signature is no documentation
+
+
+@pytest.mark.parametrize("name", [name for name in linmap.__all__ if not name.startswith("__")])
+def test_every_public_name_stands_on_an_api_page(repository, name):
+    pages = [page.read_text(encoding="utf-8") for page in sorted((repository / "docs" / "api").glob("*.md"))]
+    assert any(re.search(rf"^::: linmap\.(\w+\.)*{name}$", page, flags=re.MULTILINE) for page in pages), (
+        f"{name} is public, so it needs a line `::: linmap….{name}` on a page in docs/api"
+    )
