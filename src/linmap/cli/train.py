@@ -1,0 +1,66 @@
+"""`linmap train`: a recipe becomes a trained projection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    app.command(name="train")(train)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a packaged recipe.")],
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the recipe; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run [default: runs/RECIPE].")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last complete checkpoint in the output folder.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run already; that run is lost.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be frozen, trained, read and written, and stop.")
+    ] = False,
+) -> None:
+    """Train the linear layer between a frozen image encoder and a frozen language model.
+
+    The photos are encoded once, then the layer learns from their captions. At every evaluation the output folder
+    gets the loss as a picture (loss.png) and captions of a few photos (samples.md); a run that was cut off goes on
+    with --resume. At the end the folder is a model: linmap caption photo.jpg --model DIR.
+
+    [bold]Examples[/bold]
+
+      linmap train efficientnet-lite0-smollm2-135m --dry-run
+
+      linmap train my-recipe.yaml --output runs/mine --set training.steps=500 --set data.train_photos=1000
+
+      linmap train my-recipe.yaml --output runs/mine --set training.steps=500 --set data.train_photos=1000 --resume
+    """
+    from linmap.cli.messages import quiet_libraries
+    from linmap.recipes.outputs import OutputFolder
+    from linmap.recipes.recipe import load_recipe
+
+    quiet_libraries()
+    read = load_recipe(recipe, change or [])
+    folder = output or Path("runs") / Path(recipe).stem
+    OutputFolder(folder).check(read, resume=resume, overwrite=overwrite)
+    if dry_run:
+        from linmap.recipes.plan import describe
+
+        typer.echo(describe(read))
+        return
+    from linmap.recipes.training import train as run
+
+    typer.echo(str(run(read, folder, resume=resume, overwrite=overwrite)))

@@ -1,0 +1,106 @@
+"""The parts a recipe names: the model, its processor, and the photos with their captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import set_seed
+
+from linmap.data.captions import Captioned, from_dataset, read_captions
+from linmap.data.images import UnreadableImages
+from linmap.errors import UnknownNameError
+from linmap.recipes.schema import DataRecipe, Recipe
+
+if TYPE_CHECKING:
+    from linmap.prefix.modeling import LinearVisionPrefixModel
+    from linmap.prefix.processing import LinearVisionPrefixProcessor
+
+__all__ = ["assemble_model", "read_splits"]
+
+
+def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisionPrefixProcessor]:
+    """The frozen parts the recipe names around a fresh linear layer, in eval mode, and the processor that goes with it.
+
+    The global random state is set from `training.seed` first: the layer's starting weights depend on nothing else.
+    """
+    from linmap.prefix.modeling import LinearVisionPrefixModel
+    from linmap.prefix.processing import LinearVisionPrefixProcessor
+
+    said = recipe.model
+    set_seed(recipe.training.seed)
+    encoder_kwargs: dict[str, Any] = {}
+    if not said.encoder_pretrained:
+        encoder_kwargs |= {"pretrained": False, "seed": said.encoder_seed}
+    if said.image_size is not None:
+        encoder_kwargs["image_size"] = said.image_size
+    model = LinearVisionPrefixModel.from_backbones(
+        said.encoder,
+        said.language_model,
+        features=said.features,
+        grid_size=said.grid_size,
+        prefix_length=said.prefix_length,
+        projector_dropout=said.projector_dropout,
+        encoder_kwargs=encoder_kwargs or None,
+        dtype=getattr(torch, said.language_model_dtype),
+        gguf_file=said.gguf_file,
+    )
+    processor = LinearVisionPrefixProcessor.for_model(model, prompt=said.prompt)
+    model.generation_config.max_new_tokens = recipe.evaluation.max_new_tokens
+    return model.eval(), processor
+
+
+def read_splits(recipe: DataRecipe, unreadable: UnreadableImages) -> tuple[list[Captioned], list[Captioned]]:
+    """The train and the validation photos, their captions cleaned as the recipe says.
+
+    Args:
+        recipe: Which files, which splits.
+        unreadable: Counts the photos that are missing, and stops at too many.
+    """
+    train = _read(recipe, recipe.captions, recipe.images, recipe.train_split, unreadable)
+    validation = _read(
+        recipe,
+        recipe.validation_captions or recipe.captions,
+        recipe.validation_images or recipe.images,
+        recipe.validation_split,
+        unreadable,
+    )
+    return list(train[: recipe.train_photos]), list(validation)
+
+
+def _read(
+    recipe: DataRecipe, captions: str, images: str | None, split: str | None, unreadable: UnreadableImages
+) -> Sequence[Captioned]:
+    if recipe.format == "datasets":
+        return from_dataset(
+            _dataset(captions, split),
+            image_column=recipe.image_column,
+            caption_column=recipe.caption_column,
+            lowercase=recipe.lower_case,
+            strip_final_period=recipe.strip_final_period,
+        )
+    return read_captions(
+        captions,
+        images=images or "",
+        split=split,
+        format="coco" if recipe.format == "coco" else "flickr8k",
+        lowercase=recipe.lower_case,
+        strip_final_period=recipe.strip_final_period,
+        unreadable=unreadable,
+    )
+
+
+def _dataset(name: str, split: str | None) -> Any:
+    """A saved dataset, or one that `datasets` finds under its name."""
+    import datasets
+
+    if Path(name).is_dir():
+        loaded = datasets.load_from_disk(name)
+        if not isinstance(loaded, datasets.DatasetDict):
+            return loaded
+        if split not in loaded:
+            raise UnknownNameError("split", str(split), list(loaded))
+        return loaded[split]
+    return datasets.load_dataset(name, split=split)

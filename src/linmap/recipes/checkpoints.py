@@ -1,0 +1,67 @@
+"""Which checkpoint a run can go on from: the last one that was written to its end."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+__all__ = ["Checkpoints", "find_checkpoints", "why_incomplete"]
+
+TORCH_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Args:
+        last: The newest complete one, or None.
+        incomplete: Those that were cut off while written (or while deleted), with the reason.
+    """
+
+    last: Path | None
+    incomplete: tuple[tuple[Path, str], ...]
+
+
+def find_checkpoints(output: Path) -> Checkpoints:
+    """Looks at every `checkpoint-N` folder in `output`."""
+    numbered = [
+        (int(match[1]), path)
+        for path in output.glob("checkpoint-*")
+        if path.is_dir() and (match := re.fullmatch(r"checkpoint-(\d+)", path.name))
+    ]
+    last: Path | None = None
+    incomplete: list[tuple[Path, str]] = []
+    for _, path in sorted(numbered):
+        reason = why_incomplete(path)
+        if reason is None:
+            last = path
+        else:
+            incomplete.append((path, reason))
+    return Checkpoints(last, tuple(incomplete))
+
+
+def why_incomplete(checkpoint: Path) -> str | None:
+    """What `checkpoint` lacks to be gone on from, or None when it is whole."""
+    weights = checkpoint / "model.safetensors"
+    for file in (weights, *(checkpoint / name for name in TORCH_FILES), checkpoint / "trainer_state.json"):
+        if not file.is_file():
+            return f"{file.name} is missing"
+    try:
+        with safe_open(weights, framework="pt") as opened:
+            opened.keys()
+    except SafetensorError:
+        return "model.safetensors is cut off"
+    for name in TORCH_FILES:
+        if not zipfile.is_zipfile(checkpoint / name):
+            return f"{name} is cut off"
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return "trainer_state.json is cut off"
+    return None

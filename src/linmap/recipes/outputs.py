@@ -1,0 +1,126 @@
+"""The output folder of a run: what may be written into it, and where a run that was cut off goes on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import yaml
+
+from linmap.errors import OutputFolderError
+from linmap.recipes.checkpoints import find_checkpoints
+from linmap.recipes.recipe import recipe_to_yaml
+from linmap.recipes.schema import Recipe
+
+__all__ = ["OutputFolder"]
+
+logger = logging.getLogger(__name__)
+
+RECIPE_FILE = "recipe.yaml"
+LOG_FILE = "training_log.json"
+
+
+class OutputFolder:
+    """Folder of one run. `recipe.yaml` is the first file written into it, `training_log.json` the last.
+
+    Args:
+        path: The folder; need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run in it was written to its end."""
+        return (self.path / LOG_FILE).is_file()
+
+    @property
+    def cache(self) -> Path:
+        """Where the encoded photos are kept."""
+        return self.path / "cache"
+
+    def check(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+        """Raises if `open` would, and changes nothing.
+
+        Raises:
+            OutputFolderError: when the folder holds something that would be lost, or nothing to go on from.
+        """
+        if resume and overwrite:
+            raise OutputFolderError("Resuming and overwriting exclude each other: choose one.")
+        kept = self.path / RECIPE_FILE
+        if resume:
+            if not kept.is_file():
+                raise OutputFolderError(f"There is no run in {self.path} to resume: start it without --resume.")
+            changed = _differences(
+                yaml.safe_load(kept.read_text(encoding="utf-8")), yaml.safe_load(recipe_to_yaml(recipe))
+            )
+            if changed:
+                raise OutputFolderError(
+                    f"The run in {self.path} was started with other values of {', '.join(changed)}. Resume it with the "
+                    f"same recipe ({kept}), or choose another --output."
+                )
+        elif self.path.exists() and not self.path.is_dir():
+            raise OutputFolderError(f"{self.path} is a file; choose a folder as --output.")
+        elif self.path.is_dir() and any(self.path.iterdir()) and not overwrite:
+            if not kept.is_file():
+                raise OutputFolderError(
+                    f"{self.path} holds files that are not of a training run; choose another --output."
+                )
+            state = "a finished run" if self.finished else "a run that was cut off: --resume goes on with it"
+            raise OutputFolderError(f"{self.path} holds {state}. Choose another --output, or --overwrite to lose it.")
+        elif overwrite and self.path.is_dir() and any(self.path.iterdir()) and not kept.is_file():
+            raise OutputFolderError(
+                f"{self.path} holds no training run, so it is not overwritten; choose another --output."
+            )
+
+    def open(self, recipe: Recipe, *, resume: bool = False, overwrite: bool = False) -> Path | None:
+        """Makes the folder ready and says where to go on from.
+
+        Returns:
+            The last complete checkpoint, or None to start at the first step.
+
+        Raises:
+            OutputFolderError: see `check`.
+        """
+        self.check(recipe, resume=resume, overwrite=overwrite)
+        if not resume:
+            if self.path.is_dir():
+                _empty(self.path)
+            self.path.mkdir(parents=True, exist_ok=True)
+            part = self.path / f"{RECIPE_FILE}.part"
+            part.write_text(recipe_to_yaml(recipe), encoding="utf-8")
+            part.replace(self.path / RECIPE_FILE)
+            return None
+        found = find_checkpoints(self.path)
+        for incomplete, reason in found.incomplete:
+            logger.warning("%s is incomplete (%s) and is skipped", incomplete, reason)
+        if found.last is None:
+            logger.warning("%s holds no complete checkpoint: starting at the first step", self.path)
+        else:
+            logger.warning("Resuming from %s", found.last)
+        return found.last
+
+
+def _empty(folder: Path) -> None:
+    """Removes what a run writes; the encoded photos stay, their key says whether they still fit."""
+    for path in folder.iterdir():
+        if path.name == "cache":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _differences(before: dict, after: dict, prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ."""
+    changed: list[str] = []
+    for key in sorted({*before, *after}):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            changed += _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            changed.append(f"{prefix}{key}")
+    return changed

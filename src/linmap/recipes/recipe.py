@@ -1,0 +1,145 @@
+"""Reads a training recipe from YAML: unknown words are errors, and `a.b=c` changes one value."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from linmap.errors import RecipeError, UnknownNameError
+from linmap.recipes.schema import Recipe
+
+__all__ = ["load_recipe", "packaged_recipes", "recipe_from_dict", "recipe_to_yaml"]
+
+Section = TypeVar("Section")
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """The recipes that come with linmap: name -> YAML file.
+
+    Example:
+        >>> sorted(packaged_recipes())
+        ['efficientnet-lite0-smollm2-135m']
+    """
+    folder = Path(str(resources.files("linmap.recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe and changes single values of it.
+
+    Args:
+        name: A YAML file, or the bare name of a recipe that comes with linmap.
+        overrides: `section.key=value`, the value written as in YAML, e.g. `training.steps=100`.
+
+    Raises:
+        UnknownNameError: for a recipe, a section or a key that does not exist, with the closest one that does.
+        RecipeError: for a file that cannot be read, a missing key or a value of the wrong type or range.
+
+    Example:
+        >>> load_recipe("efficientnet-lite0-smollm2-135m", ["training.steps=3"]).training.steps
+        3
+    """
+    path = Path(name)
+    if not path.is_file():
+        known = packaged_recipes()
+        if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+            raise RecipeError(
+                f"No recipe file at {path}. Give a YAML file or one of the recipes that come with linmap: "
+                f"{', '.join(known)}."
+            )
+        if str(name) not in known:
+            raise UnknownNameError("recipe", str(name), known)
+        path = known[str(name)]
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} holds no mapping of sections (description, model, data, training, …).")
+    for override in overrides:
+        _apply(content, override)
+    return recipe_from_dict(content)
+
+
+def recipe_from_dict(content: Mapping[str, Any]) -> Recipe:
+    """Checks the words and types of `content` and makes a `Recipe` of it."""
+    return _build(Recipe, content, "")
+
+
+def recipe_to_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML with every value written out; `load_recipe` reads it back to an equal recipe."""
+    plain = dataclasses.asdict(recipe)
+    plain["training"]["betas"] = list(plain["training"]["betas"])
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"Cannot read the override {override!r}. Write it as section.key=value.")
+    *sections, last = key.strip().split(".")
+    at = content
+    for section in sections:
+        inner = at.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"Cannot set {key!r}: {section!r} is one value, not a section with keys.")
+        at = inner
+    try:
+        at[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"Cannot read the value of the override {override!r} as YAML. Put it in quotes.") from error
+
+
+def _build(kind: type[Section], content: Any, where: str) -> Section:
+    """An instance of the dataclass `kind`; `where` is the dotted name of the section, for the messages."""
+    if not isinstance(content, Mapping):
+        raise RecipeError(f"{where} must be a section with keys; found {content!r}.")
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(kind)
+    for key in content:
+        if key not in fields:
+            raise UnknownNameError(f"key in {where}" if where else "key in the recipe", str(key), fields)
+    values: dict[str, Any] = {}
+    for key, field in fields.items():
+        dotted = f"{where}.{key}" if where else key
+        if key in content:
+            values[key] = _value(hints[key], content[key], dotted)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise RecipeError(f"The recipe does not say {dotted}. Add it, or give it with --set {dotted}=…")
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, dotted: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, dotted)  # type: ignore[arg-type]
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        (hint,) = [choice for choice in typing.get_args(hint) if choice is not type(None)]
+    if typing.get_origin(hint) is tuple:
+        parts = typing.get_args(hint)
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(parts):
+            raise RecipeError(f"{dotted} must be a list of {len(parts)} values; found {value!r}.")
+        return tuple(_value(part, item, dotted) for part, item in zip(parts, value, strict=True))
+    return _scalar(hint, value, dotted)
+
+
+def _scalar(hint: type, value: Any, dotted: str) -> Any:
+    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML reads 3e-3 (no point) as text
+        except ValueError as error:
+            raise RecipeError(f"{dotted} must be a number; found {value!r}.") from error
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        words = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}
+        raise RecipeError(f"{dotted} must be {words[hint]}; found {value!r}.")
+    return value

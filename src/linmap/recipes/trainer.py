@@ -1,0 +1,81 @@
+"""The run's own trainer: transformers' Trainer with the caption order and the validation numbers of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+from transformers import Trainer
+from transformers.trainer_utils import EvalLoopOutput
+
+__all__ = ["CaptionTrainer"]
+
+IGNORED_LABEL = -100
+
+
+class CaptionTrainer(Trainer):
+    """`transformers.Trainer` with three things said by the caller.
+
+    The order of the examples, so that a resumed run meets the very same batches; the validation loss as the mean over
+    caption tokens (the Trainer averages over batches, which weighs short captions more); further validation numbers.
+
+    Args:
+        train_sampler: Order of the training examples; its `set_epoch` is called for each epoch.
+        validation_numbers: Called at each evaluation; its numbers are logged as `eval_NAME`.
+        **kwargs: What `transformers.Trainer` takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        train_sampler: Sampler[int] | None = None,
+        validation_numbers: Callable[[], dict[str, float]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._train_sampler = train_sampler
+        self._validation_numbers = validation_numbers
+        self._summed_loss = 0.0
+        self._scored_tokens = 0
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
+        return self._train_sampler if self._train_sampler is not None else super()._get_train_sampler(train_dataset)
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The Trainer's own step; keeps the loss summed over the scored tokens."""
+        scored = int((inputs["labels"][:, 1:] != IGNORED_LABEL).sum())
+        inputs = {**inputs, "use_cache": False}
+        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        if loss is not None:
+            self._summed_loss += float(loss) * scored
+            self._scored_tokens += scored
+        return loss, logits, labels
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """The Trainer's own loop; `eval_loss` becomes the mean over all scored tokens."""
+        self._summed_loss, self._scored_tokens = 0.0, 0
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        metrics = dict(output.metrics or {})
+        if self._scored_tokens:
+            metrics[f"{metric_key_prefix}_loss"] = self._summed_loss / self._scored_tokens
+        if self._validation_numbers is not None:
+            with torch.no_grad():
+                numbers = self._validation_numbers()
+            metrics |= {f"{metric_key_prefix}_{name}": value for name, value in numbers.items()}
+        return output._replace(metrics=metrics)
