@@ -1,0 +1,1 @@
+"""The `linmap` program: thin, it parses, calls and prints."""

@@ -1,0 +1,71 @@
+"""A tiny real model on disk, photos good and bad, and the program run in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def model_dir(
+    tmp_path_factory: pytest.TempPathFactory, tiny_lm_dir: Callable[..., Path], tiny_tokenizer: Callable[..., object]
+) -> Path:
+    """A self-contained model: timm's test_vit with random weights, a two-layer Llama, and their processor."""
+    from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor
+
+    model = LinearVisionPrefixModel.from_backbones(
+        "timm:test_vit",
+        str(tiny_lm_dir("llama")),
+        grid_size=2,
+        encoder_kwargs={"pretrained": False, "seed": 0},
+    )
+    model.generation_config.max_new_tokens = 6
+    folder = tmp_path_factory.mktemp("model")
+    model.save_pretrained(folder, include_backbones=True)
+    LinearVisionPrefixProcessor.for_model(model).save_pretrained(folder)
+    return folder
+
+
+def photo(seed: int, width: int = 40, height: int = 30) -> Image.Image:
+    """Coloured noise: no two seeds look alike."""
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with three photos that can be read: a.jpg, b.png, c.jpg."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo(0).save(folder / "a.jpg")
+    photo(1).save(folder / "b.png")
+    photo(2).save(folder / "c.jpg")
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What the program wrote, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def linmap(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """`linmap("caption", "a.jpg")` runs the program; even what C code writes is caught."""
+    from linmap.cli.app import main
+
+    def run(*arguments: object) -> Ran:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        written = capfd.readouterr()
+        return Ran(code, written.out, written.err)
+
+    return run
