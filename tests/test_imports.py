@@ -49,7 +49,7 @@ def _code_arrows() -> dict[str, set[str]]:
     arrows: dict[str, set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
         concept = path.relative_to(PACKAGE).with_suffix("").parts[0]
-        if concept not in ("__init__", "__main__"):  # the front doors: they lead everywhere
+        if concept not in ("__init__", "__main__", "registration"):  # the front doors: they lead everywhere
             arrows.setdefault(concept, set()).update(_imported(path) - {concept})
     return arrows
 
