@@ -84,20 +84,26 @@ def open_photo(photo: Photo) -> Image.Image:
         (255, 255, 255)
     """
     if isinstance(photo, Image.Image):
-        return _rgb(photo, getattr(photo, "filename", "") or f"picture of mode {photo.mode}")
-    name = str(photo)
+        name = getattr(photo, "filename", "") or f"a picture of mode {photo.mode}"
+    else:
+        name = str(photo)
     try:
+        if isinstance(photo, Image.Image):
+            _check_size(photo, name)
+            return _rgb(photo, name)
         with _opened(photo) as image:
             return _rgb(image, name)
+    except UnreadableImageError:
+        raise
     except UnidentifiedImageError as error:
         raise UnreadableImageError(name, _why_unidentified(photo)) from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(name, f"it has more than {MAX_JPEG_PIXELS:,} pixels; shrink it first") from error
+    except PermissionError as error:
+        raise UnreadableImageError(name, "you may not read this file; change its permissions") from error
     except MemoryError as error:
         raise UnreadableImageError(name, "there is not enough memory to decode it; shrink it first") from error
     except _DECODING_ERRORS as error:
-        if isinstance(error, UnreadableImageError):
-            raise
         raise UnreadableImageError(name, f"the file is damaged or cut off ({error}); fetch it again") from error
 
 
@@ -163,6 +169,8 @@ def _opened(photo: str | Path | EncodedPhoto) -> Image.Image:
     except UnreadableImageError:
         image.close()
         raise
+    if (factor := _shrinking(image)) > 1:
+        image.draft(image.mode, (image.width // factor, image.height // factor))  # JPEG only; others ignore it
     return image
 
 
@@ -177,23 +185,25 @@ def _check_size(image: Image.Image, name: str) -> None:
         raise UnreadableImageError(name, f"{found}; crop it first")
 
 
+def _shrinking(image: Image.Image) -> int:
+    """The whole factor that brings `image` to at most `KEPT_PIXELS`."""
+    return math.ceil(math.sqrt(image.width * image.height / KEPT_PIXELS))
+
+
 def _rgb(image: Image.Image, name: str) -> Image.Image:
-    factor = math.ceil(math.sqrt(image.width * image.height / KEPT_PIXELS))
-    if factor > 1:
-        image.draft(image.mode, (image.width // factor, image.height // factor))  # JPEG only; others ignore it
     image.load()
-    rgb = _flat(_upright(image), name)
-    factor = math.ceil(math.sqrt(rgb.width * rgb.height / KEPT_PIXELS))
+    rgb = _flat(_upright(image, name), name)
+    factor = _shrinking(rgb)
     return rgb.reduce(factor) if factor > 1 else rgb
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "Corrupt EXIF data"
             return ImageOps.exif_transpose(image)
     except _DECODING_ERRORS as error:
-        logger.warning("%s: its EXIF block is damaged (%s); taken as upright", getattr(image, "filename", ""), error)
+        logger.warning("%s: its EXIF block is damaged (%s); taken as upright", name, error)
         return image
 
 
@@ -213,11 +223,11 @@ def _flat(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _why_unidentified(photo: str | Path | EncodedPhoto) -> str:
+def _why_unidentified(photo: Photo) -> str:
     if isinstance(photo, EncodedPhoto):
         start = photo.data[:256]
     else:
-        with Path(photo).open("rb") as file:
+        with Path(str(photo)).open("rb") as file:
             start = file.read(256)
     if start[4:8] == b"ftyp":
         return "it is HEIC, AVIF or a video, which Pillow cannot read here; save it as JPEG or PNG"
