@@ -1,41 +1,31 @@
-"""Makes the Auto classes of transformers know linmap's models, without importing either before it is needed."""
+"""Makes the Auto classes of transformers know linmap's models, without importing either before it is needed.
+
+Each module registers its own class when it is imported; here it is only arranged that this happens as soon as the Auto
+class is imported, in whichever order the two packages come.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 from wrapt import register_post_import_hook
 
 __all__ = ["register_with_transformers"]
 
+_WAITING = {
+    "transformers.models.auto.configuration_auto": ("linmap.encoders.configuration", "linmap.prefix.configuration"),
+    "transformers.models.auto.modeling_auto": ("linmap.encoders.modeling", "linmap.prefix.modeling"),
+    "transformers.models.auto.processing_auto": ("linmap.prefix.processing",),
+}
+
 
 def register_with_transformers() -> None:
-    """Registers now with what is imported already, and with the rest when it is."""
-    register_post_import_hook(_register_configs, "transformers.models.auto.configuration_auto")
-    register_post_import_hook(_register_models, "transformers.models.auto.modeling_auto")
-    register_post_import_hook(_register_processors, "transformers.models.auto.processing_auto")
+    """Registers now where transformers is imported already, and otherwise when it will be."""
+    for auto_module in _WAITING:
+        register_post_import_hook(_import_waiting, auto_module)
 
 
-def _register_configs(module: ModuleType) -> None:
-    from linmap.encoders import ImageEncoderConfig
-    from linmap.prefix.configuration import LinearVisionPrefixConfig
-
-    for config in (ImageEncoderConfig, LinearVisionPrefixConfig):
-        module.AutoConfig.register(config.model_type, config)
-
-
-def _register_models(module: ModuleType) -> None:
-    from linmap.encoders import ImageEncoder
-    from linmap.prefix.configuration import LinearVisionPrefixConfig
-    from linmap.prefix.modeling import LinearVisionPrefixModel
-
-    module.AutoModel.register(ImageEncoder.config_class, ImageEncoder)
-    module.AutoModelForImageTextToText.register(LinearVisionPrefixConfig, LinearVisionPrefixModel)
-    module.AutoModelForMultimodalLM.register(LinearVisionPrefixConfig, LinearVisionPrefixModel)
-
-
-def _register_processors(module: ModuleType) -> None:
-    from linmap.prefix.configuration import LinearVisionPrefixConfig
-    from linmap.prefix.processing import LinearVisionPrefixProcessor
-
-    module.AutoProcessor.register(LinearVisionPrefixConfig, LinearVisionPrefixProcessor)
+def _import_waiting(auto_module: ModuleType) -> None:
+    for name in _WAITING[auto_module.__name__]:
+        import_module(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from linmap.encoders.configuration import ImageEncoderConfig
 from linmap.encoders.tower import Tower, restore_unsaved_buffers, tower_class
@@ -148,5 +148,8 @@ class ImageEncoder(PreTrainedModel):
             self._buffers_need_restoring = False
             restore_unsaved_buffers(self.tower, self.config.architecture, self.config.model_args or {})
 
+
+# Importing the Auto class imports every model of linmap, which need ImageEncoder: hence here and not above.
+from transformers import AutoModel  # noqa: E402
 
 AutoModel.register(ImageEncoderConfig, ImageEncoder, exist_ok=True)

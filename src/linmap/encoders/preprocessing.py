@@ -51,6 +51,20 @@ class LinmapImageProcessor(CLIPImageProcessorPil):
                     image = np.take(image, range(excess // 2, excess // 2 + limit), axis=axis)
         return super().resize(image, size, *args, **kwargs)
 
+    def center_crop(self, image: np.ndarray, size: SizeDict, **kwargs: Any) -> np.ndarray:  # type: ignore[override]
+        """As in torchvision, which rounds an odd margin to the even pixel; transformers always rounds it down.
+
+        Args:
+            image: One image (channels, height, width).
+            size: `height` and `width` of the middle to keep.
+            **kwargs: As in transformers.
+        """
+        margins = [extent - wanted for extent, wanted in zip(image.shape[-2:], (size.height, size.width), strict=True)]
+        if min(margins) < 0:
+            return super().center_crop(image, size, **kwargs)
+        top, left = (round(margin / 2) for margin in margins)
+        return image[..., top : top + size.height, left : left + size.width]
+
 
 # Both backends: transformers prefers torchvision's, and there is only this one.
 AutoImageProcessor.register(

@@ -96,7 +96,9 @@ class PrefixCheckpoints:
         if encoder is not None:
             backbones["encoder"] = encoder.fingerprint.to_dict()
         if language_fingerprint is not None:
-            backbones["language_model"] = language_fingerprint.to_dict() | ({"gguf_file": gguf_file} if gguf_file else {})
+            backbones["language_model"] = language_fingerprint.to_dict() | (
+                {"gguf_file": gguf_file} if gguf_file else {}
+            )
         config = LinearVisionPrefixConfig(
             vision_config=None if encoder is None else copy.deepcopy(encoder.config),
             text_config=_portable(language_model.config),
@@ -158,7 +160,11 @@ class PrefixCheckpoints:
                 encoder = ImageEncoder.from_pretrained(directory / ENCODER_FOLDER).requires_grad_(False)
             else:
                 recorded = _recorded(config, "encoder", str(directory))
-                options = {"pretrained": recorded.pretrained, "seed": recorded.seed, "revision": _hub_revision(recorded)}
+                options = {
+                    "pretrained": recorded.pretrained,
+                    "seed": recorded.seed,
+                    "revision": _hub_revision(recorded),
+                }
                 encoder = load_encoder(
                     encoder or recorded.name, expected=recorded, **(options | dict(encoder_kwargs or {}))
                 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
-from transformers.configuration_utils import SubConfigSpec
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.models.auto.configuration_auto import AutoConfig
 
-from linmap.encoders import ImageEncoderConfig
+from linmap.encoders.configuration import ImageEncoderConfig
 from linmap.errors import ConfigurationError, UnknownNameError
 
 __all__ = ["CHECKPOINT_CONTENTS", "FEATURES", "LinearVisionPrefixConfig"]
@@ -121,3 +121,6 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
         text = self.text_config.get_text_config(decoder=True)
         # OPT-350m embeds in word_embed_proj_dim channels and widens them inside
         return getattr(text, "word_embed_proj_dim", None) or text.hidden_size
+
+
+AutoConfig.register(LinearVisionPrefixConfig.model_type, LinearVisionPrefixConfig, exist_ok=True)

@@ -7,7 +7,14 @@ from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, GenerationMixin, LogitsProcessorList, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    GenerationMixin,
+    LogitsProcessorList,
+    PreTrainedModel,
+)
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.utils import TransformersKwargs
@@ -45,6 +52,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
     """
 
     config: LinearVisionPrefixConfig
+    config_class = LinearVisionPrefixConfig
     base_model_prefix = ""
     input_modalities = ("image", "text")
     model_tags = ["linmap"]
@@ -256,7 +264,11 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
         if image_features.ndim == 3 and image_features.shape[2] == self.config.feature_dim:
             if image_features.shape[1] == self._cells:
                 return image_features
-            if self.config.grid_size is not None and whole_grid and image_features.shape[1] == whole_grid[0] * whole_grid[1]:
+            if (
+                self.config.grid_size is not None
+                and whole_grid
+                and image_features.shape[1] == whole_grid[0] * whole_grid[1]
+            ):
                 return pool_grid(image_features, tuple(whole_grid), self.config.grid_size)
         raise ConfigurationError(
             f"image_features has shape {tuple(image_features.shape)}; expected (images, {self._cells}, "
@@ -283,3 +295,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         processors = super()._get_logits_processor(*args, **kwargs)
         return TextOnlyLogitsProcessors(processors, self.config.image_token_id)
+
+
+for auto_class in (AutoModelForImageTextToText, AutoModelForMultimodalLM):
+    auto_class.register(LinearVisionPrefixConfig, LinearVisionPrefixModel, exist_ok=True)

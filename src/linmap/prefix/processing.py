@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
-from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
 from linmap.encoders import image_processor_for
 from linmap.errors import BackboneError, ConfigurationError, ImageCountError
 from linmap.language import load_tokenizer
 from linmap.prefix.checkpoints import IMAGE_TOKEN
+from linmap.prefix.configuration import LinearVisionPrefixConfig
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
@@ -180,3 +181,6 @@ JOINED = (
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
     "{% endfor %}{% endif %}{% endfor %}"
 )
+
+
+AutoProcessor.register(LinearVisionPrefixConfig, LinearVisionPrefixProcessor, exist_ok=True)
