@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.utils import tqdm
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -120,10 +119,12 @@ def _encode(
     rows: list[int] = []
     errors: list[tuple[str, str]] = []
     device = model.projector.weight.device
-    starts = range(0, len(photos), batch_size)
-    console = Console(stderr=True)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool, torch.inference_mode():
-        for start in track(starts, description="Encoding photos", console=console, disable=len(starts) < 2):
+    with (
+        ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
+        tqdm(total=len(photos), desc="Encoding photos", unit="photo") as bar,
+        torch.inference_mode(),
+    ):
+        for start in range(0, len(photos), batch_size):
             pictures: list[Image.Image] = []
             for index, opened in enumerate(pool.map(_open, photos[start : start + batch_size]), start):
                 if isinstance(opened, UnreadableImageError):
@@ -132,6 +133,7 @@ def _encode(
                 else:
                     pictures.append(opened)
                     rows.append(index)
+            bar.update(min(batch_size, len(photos) - start))
             if not pictures:
                 continue
             pixels = processor.image_processor(images=pictures, return_tensors="pt")["pixel_values"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def mean_caption_embeddings(
     Returns:
         Float32 tensor of shape (photos, hidden), on the CPU.
     """
-    table = model.get_input_embeddings().weight.detach()
+    embedding: nn.Embedding = model.get_input_embeddings()  # type: ignore[assignment]
+    table = embedding.weight.detach()
     means = torch.empty((len(captions), table.shape[1]), dtype=torch.float32)
     for row, texts in enumerate(captions):
         ids = tokenizer([f" {text}" for text in texts], add_special_tokens=False)["input_ids"]

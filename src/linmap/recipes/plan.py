@@ -77,11 +77,12 @@ def _memory(recipe: Recipe, model: LinearVisionPrefixModel, photos: int, longest
     weights = _mebibytes(model.parameters())
     learning = 3 * _mebibytes(model.projector.parameters())  # gradient and AdamW's two averages
     values = 4 if recipe.data.feature_dtype == "float32" else 2
-    cells = 1 if recipe.model.features == "pooled" else model.config.num_image_tokens
-    features = photos * cells * model.config.feature_dim * values / MIB if recipe.data.precompute_features else 0.0
-    text = model.config.text_config
+    image_tokens = model.config.num_image_tokens or 1
+    cells = 1 if recipe.model.features == "pooled" else image_tokens
+    features = photos * cells * model.projector.in_features * values / MIB if recipe.data.precompute_features else 0.0
+    text = model.language_model.config
     bytes_each = next(model.language_model.parameters()).element_size()
-    tokens = recipe.training.batch_size * (model.config.num_image_tokens + longest + 1)
+    tokens = recipe.training.batch_size * (image_tokens + longest + 1)
     layers = tokens * text.hidden_size * text.num_hidden_layers * SAVED_VALUES_PER_HIDDEN * bytes_each / MIB
     scored = recipe.training.batch_size * (longest + 1)
     logits = scored * text.vocab_size * (bytes_each + 2 * 4) / MIB  # logits, their float32 copy, and its gradient

@@ -225,6 +225,7 @@ class Recipe:
     Args:
         description: What the run makes, in a sentence.
         source: Where the numbers come from: the section of a paper, the file of its code, or the trial behind them.
+        license: Licence of the trained layer, for its model card; an identifier the Hub knows, e.g. `apache-2.0`.
     """
 
     description: str
@@ -234,3 +235,4 @@ class Recipe:
     training: TrainingRecipe
     initialisation: InitialisationRecipe = field(default_factory=InitialisationRecipe)
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
+    license: str | None = None

@@ -1,0 +1,107 @@
+"""What a finished run leaves in its folder: the model, its card, the numbers and their plot."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file
+
+from linmap.cards import write_model_card
+from linmap.recipes.callbacks import plot_losses
+from linmap.recipes.outputs import LOG_FILE, OutputFolder
+from linmap.recipes.recipe import recipe_to_yaml
+from linmap.recipes.schema import Recipe
+
+if TYPE_CHECKING:
+    from transformers import TrainerState
+
+    from linmap.prefix.modeling import LinearVisionPrefixModel
+    from linmap.prefix.processing import LinearVisionPrefixProcessor
+
+__all__ = ["RunFacts", "load_projection", "write_results"]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run beside its recipe and its log.
+
+    Args:
+        photos: Photos learned from.
+        captions: Captions learned from.
+        validation_photos: Photos the weights were chosen by.
+        explained: Share of the variance the ridge start explains; None without one, or when the run was resumed.
+        seconds: Time the training took, from its start or its last resumption on.
+        device: Where it ran.
+    """
+
+    photos: int
+    captions: int
+    validation_photos: int
+    explained: float | None
+    seconds: float
+    device: str
+
+
+def load_projection(model: LinearVisionPrefixModel, checkpoint: Path) -> None:
+    """Puts the projection saved in `checkpoint` into `model`."""
+    weights = load_file(checkpoint / "model.safetensors")
+    model.projector.load_state_dict({name.removeprefix("projector."): value for name, value in weights.items()})
+
+
+def write_results(
+    recipe: Recipe,
+    model: LinearVisionPrefixModel,
+    processor: LinearVisionPrefixProcessor,
+    state: TrainerState,
+    folder: OutputFolder,
+    facts: RunFacts,
+) -> None:
+    """Writes the model as it is and everything about the run; the log comes last and says that all is there."""
+    model.save_pretrained(folder.path)
+    processor.save_pretrained(folder.path)
+    plot_losses(state.log_history, folder.path / "loss.png")
+    batch = recipe.training.batch_size * recipe.training.gradient_accumulation
+    epochs = round(state.global_step * batch / facts.captions, 2)
+    write_model_card(
+        folder.path, backbones=model.config.backbones or {}, training=_card_facts(recipe, state, facts, epochs)
+    )
+    log = {
+        "steps": state.global_step,
+        "epochs": epochs,
+        "best_step": state.best_global_step,
+        f"best_{recipe.evaluation.metric}": state.best_metric,
+        "photos": facts.photos,
+        "captions": facts.captions,
+        "validation_photos": facts.validation_photos,
+        "ridge_explained_variance": facts.explained,
+        "seconds": facts.seconds,
+        "device": facts.device,
+        "torch": torch.__version__,
+        "history": state.log_history,
+    }
+    part = folder.path / f"{LOG_FILE}.part"
+    part.write_text(json.dumps(log, indent=1), encoding="utf-8")
+    part.replace(folder.path / LOG_FILE)
+
+
+def _card_facts(recipe: Recipe, state: TrainerState, facts: RunFacts, epochs: float) -> dict[str, Any]:
+    best = "CIDEr-D" if recipe.evaluation.metric == "cider" else "loss, nats a token"
+    score = None if state.best_metric is None else f"{state.best_metric:.3f}"
+    return {
+        "command": "linmap train recipe.yaml",
+        "recipe": recipe_to_yaml(recipe).rstrip(),
+        "data": {
+            "what": recipe.description,
+            "photos": f"{facts.photos:,}",
+            "captions": f"{facts.captions:,}",
+        },
+        "license": recipe.license,
+        "steps": f"{state.global_step:,} ({epochs} epochs)",
+        "weights kept": f"step {state.best_global_step}, the best on {facts.validation_photos:,} validation photos",
+        f"validation {best}": score,
+        "start": f"ridge regression, explaining {facts.explained:.1%} of the variance" if facts.explained else None,
+    }

@@ -1,0 +1,103 @@
+"""What is looked at while training: loss on unseen photos, captions of a few, CIDEr-D if the recipe chooses by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from linmap.data.captions import Captioned
+from linmap.data.images import open_photo
+from linmap.recipes.callbacks import SamplePage
+from linmap.recipes.examples import CaptionExamples, caption_lengths
+from linmap.recipes.schema import EvaluationRecipe
+
+if TYPE_CHECKING:
+    from linmap.prefix.modeling import LinearVisionPrefixModel
+    from linmap.prefix.processing import LinearVisionPrefixProcessor
+
+__all__ = ["Split", "Validation"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The readable photos of a split and, if they were encoded beforehand, their features (photos, cells, dim)."""
+
+    photos: list[Captioned]
+    features: Tensor | None
+
+
+class Validation:
+    """The validation photos and what the model, as it is at the moment, makes of them.
+
+    Args:
+        recipe: How many photos, how long a caption, how large a batch.
+        model: The model in training; put into eval mode before it captions.
+        processor: Its processor.
+        split: The validation photos.
+    """
+
+    def __init__(
+        self,
+        recipe: EvaluationRecipe,
+        model: LinearVisionPrefixModel,
+        processor: LinearVisionPrefixProcessor,
+        split: Split,
+    ) -> None:
+        self.recipe = recipe
+        self.model = model
+        self.processor = processor
+        self.split = split
+
+    def examples(self) -> CaptionExamples:
+        """One caption of each photo, sorted by length: the loss does not depend on the order, the padding does."""
+        examples = CaptionExamples.one_caption_each(self.split.photos, self.split.features)
+        lengths = caption_lengths(self.processor.tokenizer, [caption for _, caption in examples.pairs])
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        return CaptionExamples(self.split.photos, [examples.pairs[i] for i in order], self.split.features)
+
+    def captions(self, count: int) -> list[str]:
+        """Greedy captions of the first `count` photos."""
+        self.model.eval()
+        captions: list[str] = []
+        for start in range(0, count, self.recipe.batch_size):
+            stop = min(start + self.recipe.batch_size, count)
+            if self.split.features is not None:
+                inputs = self.processor(image_features=self.split.features[start:stop].float(), return_tensors="pt")
+            else:
+                pictures = [open_photo(photo.image) for photo in self.split.photos[start:stop]]
+                inputs = self.processor(images=pictures, return_tensors="pt")
+            with torch.no_grad():
+                generated = self.model.generate(
+                    **inputs.to(self.model.projector.weight.device),
+                    max_new_tokens=self.recipe.max_new_tokens,
+                    do_sample=False,
+                    num_beams=1,
+                )
+            captions += self.processor.caption(generated)
+        return captions
+
+    def sample_page(self, folder: Path) -> SamplePage:
+        """The callback that writes samples.md into `folder`."""
+        shown = self.split.photos[: self.recipe.samples]
+        pictures = [open_photo(photo.image) for photo in shown]
+        references = [photo.captions[0] for photo in shown]
+        return SamplePage(folder, pictures, references, lambda: self.captions(len(shown)))
+
+    def numbers(self) -> Callable[[], dict[str, float]] | None:
+        """What `CaptionTrainer` logs beside the loss: CIDEr-D of greedy captions, if the recipe chooses by it."""
+        if self.recipe.metric != "cider":
+            return None
+        from linmap.evaluation import cider_d
+
+        references = [list(photo.captions) for photo in self.split.photos]
+
+        def cider() -> dict[str, float]:
+            score = cider_d(self.captions(len(references)), references, tokenizer=self.recipe.tokenizer)
+            return {"cider": score.value}
+
+        return cider

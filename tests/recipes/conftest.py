@@ -1,0 +1,82 @@
+"""A training set of coloured noise, a tiny real encoder and language model, and the recipe that joins them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+CAPTIONS = (
+    "A dog runs .",
+    "a dog runs across the green grass",
+    "Two children play with a red ball on the beach .",
+    "a man in a blue shirt rides a bicycle down the street",
+    "a brown horse jumps over a white fence .",
+)
+
+
+@pytest.fixture(scope="session")
+def photo_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `captions.json` (Flickr8k's form: 12 train photos, 4 val photos, 3 captions each), `images`."""
+    folder = tmp_path_factory.mktemp("photo-set")
+    (folder / "images").mkdir()
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(16):
+        pixels = random.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
+        captions = [CAPTIONS[(number + shift) % len(CAPTIONS)] for shift in range(3)]
+        rows.append({"file": f"{number}.png", "captions": captions, "split": "train" if number < 12 else "val"})
+    (folder / "captions.json").write_text(json.dumps(rows), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(photo_set: Path, tiny_lm_dir: Callable[..., Path]) -> Callable[..., dict[str, Any]]:
+    """`tiny_recipe(**sections)`: the content of a recipe that trains in a second; sections are merged into it."""
+    language_model = str(tiny_lm_dir("gpt2"))
+
+    def make(**sections: dict[str, Any]) -> dict[str, Any]:
+        content: dict[str, Any] = {
+            "description": "Coloured noise, captioned.",
+            "source": "made up for a test",
+            "model": {
+                "encoder": "timm:test_vit",
+                "encoder_pretrained": False,
+                "language_model": language_model,
+                "grid_size": 2,
+                "projector_dropout": 0.1,
+                "prompt": "",
+            },
+            "data": {
+                "captions": str(photo_set / "captions.json"),
+                "images": str(photo_set / "images"),
+                "lower_case": True,
+                "strip_final_period": True,
+            },
+            "training": {"steps": 12, "batch_size": 4, "learning_rate": 1e-2, "warmup_steps": 2},
+            "evaluation": {"every": 4, "samples": 2, "max_new_tokens": 4},
+        }
+        for section, values in sections.items():
+            content[section] = {**content.get(section, {}), **values}
+        return content
+
+    return make
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, tiny_recipe: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
+    """`recipe_file(**sections)`: the same as a YAML file."""
+
+    def write(**sections: dict[str, Any]) -> Path:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(tiny_recipe(**sections)), encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linmap.errors import RecipeError, UnknownNameError
+from linmap.recipes.recipe import load_recipe, packaged_recipes, recipe_from_dict, recipe_to_yaml
+
+
+@pytest.mark.parametrize("name", sorted(packaged_recipes()))
+def test_a_packaged_recipe_is_found_by_its_bare_name_and_says_where_its_numbers_come_from(name: str) -> None:
+    recipe = load_recipe(name)
+    assert "arXiv" in recipe.source
+
+
+def test_an_override_changes_one_value(recipe_file: Callable[..., Path]) -> None:
+    plain = load_recipe(recipe_file())
+    changed = load_recipe(recipe_file(), ["training.steps=7", "model.prompt=A picture of", "evaluation.photos=null"])
+    assert (changed.training.steps, changed.model.prompt, changed.evaluation.photos) == (7, "A picture of", None)
+    assert changed.training.betas == plain.training.betas == (0.9, 0.95)
+
+
+def test_a_recipe_written_out_reads_back_equal(recipe_file: Callable[..., Path], tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_file())
+    (tmp_path / "again.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+
+
+def test_a_number_without_a_point_is_a_number(tiny_recipe: Callable[..., dict[str, Any]]) -> None:
+    recipe = recipe_from_dict(tiny_recipe(training={"learning_rate": "3e-3"}))  # YAML 1.1 reads 3e-3 as text
+    assert recipe.training.learning_rate == 0.003
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.stepz=3", r"Unknown key in training 'stepz'\. Did you mean 'steps'\? Known: batch_size, "),
+        ("trainings.steps=3", r"Unknown key in the recipe 'trainings'\. Did you mean 'training'\?"),
+        ("model.features=girds", r"Unknown model\.features 'girds'\. Did you mean 'grid'\? Known: grid, pooled\."),
+    ],
+)
+def test_an_unknown_word_gets_a_suggestion(recipe_file: Callable[..., Path], override: str, message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        load_recipe(recipe_file(), [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.steps=many", r"training\.steps must be a whole number; found 'many'\."),
+        ("training.steps=true", r"training\.steps must be a whole number; found True\."),
+        ("training.steps=0", r"training\.steps is 0; it must be at least 1\."),
+        ("training.learning_rate=fast", r"training\.learning_rate must be a number; found 'fast'\."),
+        ("training.betas=[0.9]", r"training\.betas must be a list of 2 values; found \[0\.9\]\."),
+        ("data.lower_case=7", r"data\.lower_case must be true or false; found 7\."),
+        ("data.images=null", r"data\.images is missing: format 'flickr8k' needs the folder that holds the photos\."),
+        ("model=3", r"model must be a section with keys; found 3\."),
+        ("training.steps", r"Cannot read the override 'training\.steps'\. Write it as section\.key=value\."),
+        ("description.text=3", r"Cannot set 'description\.text': 'description' is one value, not a section"),
+        (
+            "training={steps: 3, schedule: linear, final_learning_rate: 0.1}",
+            r"only 'cosine' ends at a chosen rate\. Set final_learning_rate to 0\.",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(recipe_file: Callable[..., Path], override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe_file(), [override])
+
+
+def test_a_missing_key_is_named_with_a_way_to_give_it(tiny_recipe: Callable[..., dict[str, Any]]) -> None:
+    content = tiny_recipe()
+    del content["training"]["steps"]
+    with pytest.raises(RecipeError, match=r"does not say training\.steps\. Add it, or give it with --set training"):
+        recipe_from_dict(content)
+
+
+def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(UnknownNameError, match=r"Unknown recipe 'efficientnet'\..*Known: efficientnet-lite0-smollm2"):
+        load_recipe("efficientnet")
+    with pytest.raises(RecipeError, match=r"No recipe file at nowhere/my\.yaml\. Give a YAML file or one of"):
+        load_recipe("nowhere/my.yaml")
+
+
+def test_a_file_that_is_no_recipe_is_said_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "list.yaml"
+    path.write_text("- a\n- b\n")
+    with pytest.raises(RecipeError, match=r"list\.yaml holds no mapping of sections"):
+        load_recipe(path)
+    path.write_text("a: [1\n")
+    with pytest.raises(RecipeError, match=r"list\.yaml is not YAML"):
+        load_recipe(path)
