@@ -43,9 +43,8 @@ def test_the_examples_in_its_description_are_true(metric):
     spec = importlib.util.spec_from_file_location("cider_d", metric_path("cider_d"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    globals_ = {"evaluate": evaluate, "metric_path": metric_path}
-    test = doctest.DocTestParser().get_doctest(module._KWARGS_DESCRIPTION, globals_, "cider_d", None, None)
-    assert len(test.examples) == 4
+    test = doctest.DocTestParser().get_doctest(module._KWARGS_DESCRIPTION, {}, "cider_d", None, None)
+    assert len(test.examples) == 6
     assert doctest.DocTestRunner().run(test).failed == 0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from linmap.errors import TooManyUnreadableImagesError, UnreadableImageError
@@ -170,7 +170,8 @@ def _opened(photo: str | Path | EncodedPhoto) -> Image.Image:
         image.close()
         raise
     if (factor := _shrinking(image)) > 1:
-        image.draft(image.mode, (image.width // factor, image.height // factor))  # JPEG only; others ignore it
+        factor = 1 << (factor - 1).bit_length()  # JPEG decodes at 1/2, 1/4, 1/8; the other formats ignore a draft
+        image.draft(image.mode, (image.width // factor, image.height // factor))
     return image
 
 
@@ -201,7 +202,8 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "Corrupt EXIF data"
-            return ImageOps.exif_transpose(image)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return ImageOps.exif_transpose(image) if turned else image
     except _DECODING_ERRORS as error:
         logger.warning("%s: its EXIF block is damaged (%s); taken as upright", name, error)
         return image

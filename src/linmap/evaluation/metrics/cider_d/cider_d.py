@@ -29,6 +29,8 @@ Returns:
     `cider_d_comparable` (`bool`): Whether published scores are made the same way.
 
 Examples:
+    >>> import evaluate
+    >>> from linmap.evaluation import metric_path
     >>> metric = evaluate.load(metric_path("cider_d"))
     >>> references = [["a dog runs on grass", "a brown dog"], ["two men ride bicycles", "men on bicycles"]]
     >>> result = metric.compute(predictions=["a dog", "two men"], references=references, tokenizer="simple")
