@@ -57,3 +57,26 @@ def test_every_public_name_stands_on_an_api_page(repository, name):
     assert any(re.search(rf"^::: linmap\.(\w+\.)*{name}$", page, flags=re.MULTILINE) for page in pages), (
         f"{name} is public, so it needs a line `::: linmap….{name}` on a page in docs/api"
     )
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from linmap.encoders import load_encoder",
+        "from linmap.language import load_language_model",
+        "from linmap.prefix.processing import LinearVisionPrefixProcessor",
+        "from linmap.recipes import train",
+        "from transformers import AutoModelForImageTextToText",
+    ],
+)
+def test_whatever_is_imported_first_the_auto_classes_know_the_models(first):
+    check = (
+        f"{first}; import linmap; "
+        "from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor; "
+        "config = AutoConfig.for_model('linear_vision_prefix', feature_dim=4, num_image_tokens=1); "
+        "assert type(config).__name__ == 'LinearVisionPrefixConfig'; "
+        "known = AutoModelForImageTextToText._model_mapping[type(config)]; "
+        "assert known is linmap.LinearVisionPrefixModel"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
