@@ -59,11 +59,11 @@ def device_for(name: str) -> torch.device:
     return torch.device(wanted)
 
 
-def dtype_for(name: str, device: torch.device, trained_in: torch.dtype) -> torch.dtype:
+def dtype_for(name: str, device: torch.device, trained_in: torch.dtype | None) -> torch.dtype:
     """The number format of the language model.
 
-    `auto` is the one the projection was trained in, save that on a CPU without AVX-512 a half format becomes float32:
-    there, bfloat16 at batch 16 took 5 times as long as float32 (measured with oneDNN held to AVX2).
+    `auto` is the one the projection was trained in (float32 where the model does not say), save that on a CPU without
+    AVX-512 a half format becomes float32: with oneDNN held to AVX2, bfloat16 at batch 16 took 5 times as long.
 
     Raises:
         UnknownNameError: No format is called so.
@@ -72,6 +72,8 @@ def dtype_for(name: str, device: torch.device, trained_in: torch.dtype) -> torch
 
     if check_dtype(name) != "auto":
         return getattr(torch, name)
+    if trained_in is None:
+        return torch.float32
     if device.type == "cpu" and (trained_in == torch.float16 or torch.backends.cpu.get_cpu_capability() != "AVX512"):
         return torch.float32
     return trained_in

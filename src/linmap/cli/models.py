@@ -60,7 +60,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     file = folder / "config.json"
     if not file.is_file():
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        names = sorted(path.name for path in folder.iterdir())
+        found = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") or "nothing"
         raise ModelNotFoundError(f"{folder} holds no config.json, so it is no model. Found: {found}.")
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -98,7 +99,7 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
 
     try:
         config = LinearVisionPrefixConfig.from_pretrained(folder)
-        number_format = dtype_for(dtype, place, config.text_config.dtype)
+        number_format = dtype_for(dtype, place, getattr(config.text_config, "dtype", None))
         model = LinearVisionPrefixModel.from_pretrained(folder, config=config, dtype=number_format)
         processor = LinearVisionPrefixProcessor.from_pretrained(folder)
     except LinmapError:
@@ -106,4 +107,5 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
     except (OSError, ValueError, KeyError, TypeError) as error:  # a damaged folder; transformers' own words are long
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelNotFoundError(f"The model in {folder} cannot be loaded: {reason}") from error
-    return Captioner(model.to(place), processor)
+    model.to(place)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
+    return Captioner(model, processor)

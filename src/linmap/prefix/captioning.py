@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -146,7 +146,7 @@ def _captions(
 
 def _read_ahead(
     batching: _Batching, photos: Iterable[Photo], depth: int
-) -> Iterator[tuple[Photo, Future[torch.Tensor]]]:
+) -> Generator[tuple[Photo, Future[torch.Tensor]], None, None]:
     pool = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="linmap-photos")
     waiting: deque[tuple[Photo, Future[torch.Tensor]]] = deque()
     try:
