@@ -26,15 +26,12 @@ def draw(answers: list[PhotoCaption], path: Path) -> None:
     """Writes the photos of `answers` in a row, each above its caption, as a picture."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.9 * len(answers), 2.9), dpi=110, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(3.2 * len(answers), 3.4), dpi=80, facecolor="white", layout="constrained")
     for axes, answer in zip(figure.subplots(1, len(answers), squeeze=False)[0], answers, strict=True):
-        picture = Image.open(Path(str(answer.photo)))
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        axes.imshow(picture.crop((left, top, left + side, top + side)))
+        axes.imshow(Image.open(Path(str(answer.photo))))
         axes.set_axis_off()
-        caption = textwrap.fill(answer.caption or "", width=28)
-        axes.set_title(caption, y=-0.04, va="top", fontsize=11, wrap=False)
+        axes.set_anchor("N")
+        axes.set_title(textwrap.fill(answer.caption or "", width=32), y=-0.05, va="top", fontsize=12)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
