@@ -1,7 +1,9 @@
 """Makes the Auto classes of transformers know linmap's models, without importing either before it is needed.
 
 Each module registers its own class when it is imported; here it is only arranged that this happens as soon as the Auto
-class is imported, in whichever order the two packages come.
+class is imported, in whichever order the two packages come. That may be while a lower module of linmap, which needs
+transformers, is itself still being imported; the modules named here therefore use the lower ones as modules
+(`encoders.load_encoder`), never by names taken out of them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ __all__ = ["register_with_transformers"]
 
 _WAITING = {
     "transformers.models.auto.configuration_auto": ("linmap.encoders.configuration", "linmap.prefix.configuration"),
-    "transformers.models.auto.modeling_auto": ("linmap.encoders.modeling", "linmap.prefix.modeling"),
+    "transformers.models.auto.modeling_auto": ("linmap.prefix.modeling",),
     "transformers.models.auto.processing_auto": ("linmap.prefix.processing",),
 }
 

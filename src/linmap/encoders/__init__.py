@@ -9,6 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# first, as in linmap.prefix: importing the Auto classes imports the models, which need the modules below
+import transformers.models.auto.modeling_auto  # noqa: F401
+
 if TYPE_CHECKING:
     from linmap.encoders.configuration import ImageEncoderConfig
     from linmap.encoders.loading import load_encoder

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
-from transformers.models.auto.configuration_auto import AutoConfig
 
 from linmap.encoders.tower import LIBRARIES
 from linmap.errors import UnknownNameError
@@ -48,5 +47,8 @@ class ImageEncoderConfig(PreTrainedConfig):
         self.grid = [7, 7] if self.grid is None else [int(side) for side in self.grid]
         super().__post_init__(**kwargs)
 
+
+# Importing the Auto class imports every configuration of linmap, which need this one: hence here and not above.
+from transformers.models.auto.configuration_auto import AutoConfig  # noqa: E402
 
 AutoConfig.register(ImageEncoderConfig.model_type, ImageEncoderConfig, exist_ok=True)

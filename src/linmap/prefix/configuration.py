@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto.configuration_auto import AutoConfig
@@ -46,7 +46,7 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
     """
 
     model_type = "linear_vision_prefix"
-    sub_configs_defaults = {
+    sub_configs_defaults: ClassVar = {
         "vision_config": SubConfigSpec(config_class=ImageEncoderConfig, optional=True),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="gpt2"),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.utils import TransformersKwargs
 
-from linmap.encoders import ImageEncoder
+from linmap import encoders
 from linmap.errors import ConfigurationError
 from linmap.prefix.checkpoints import PrefixCheckpoints
 from linmap.prefix.configuration import LinearVisionPrefixConfig
@@ -55,9 +55,9 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
     config_class = LinearVisionPrefixConfig
     base_model_prefix = ""
     input_modalities = ("image", "text")
-    model_tags = ["linmap"]
+    model_tags: ClassVar = ["linmap"]
     supports_gradient_checkpointing = False  # it would need the frozen language model in training mode
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement: ClassVar = ["past_key_values"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -66,7 +66,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
     def __init__(
         self,
         config: LinearVisionPrefixConfig,
-        encoder: ImageEncoder | None = None,
+        encoder: encoders.ImageEncoder | None = None,
         language_model: PreTrainedModel | None = None,
     ) -> None:
         if config.num_image_tokens is None or config.feature_dim is None:
@@ -77,7 +77,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
         super().__init__(config)
         self.loss_type = "ForCausalLM"  # else Trainer counts the scored tokens on unshifted labels
         if encoder is None and config.vision_config is not None:
-            encoder = ImageEncoder(config.vision_config)
+            encoder = encoders.ImageEncoder(config.vision_config)
         if language_model is None:
             language_model = AutoModelForCausalLM.from_config(copy.deepcopy(config.text_config))
         self.encoder = encoder
@@ -260,19 +260,17 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
 
     def _cells_of(self, image_features: Tensor) -> Tensor:
         """Accepts features as `encode_images` gives them, or the encoder's whole grid, which is then averaged."""
-        whole_grid = self.config.vision_config.grid if self.config.vision_config is not None else None
-        if image_features.ndim == 3 and image_features.shape[2] == self.config.feature_dim:
+        config = self.config
+        if image_features.ndim == 3 and image_features.shape[2] == config.feature_dim:
             if image_features.shape[1] == self._cells:
                 return image_features
-            if (
-                self.config.grid_size is not None
-                and whole_grid
-                and image_features.shape[1] == whole_grid[0] * whole_grid[1]
-            ):
-                return pool_grid(image_features, tuple(whole_grid), self.config.grid_size)
+            if config.grid_size is not None and config.vision_config is not None:
+                height, width = config.vision_config.grid
+                if image_features.shape[1] == height * width:
+                    return pool_grid(image_features, (height, width), config.grid_size)
         raise ConfigurationError(
             f"image_features has shape {tuple(image_features.shape)}; expected (images, {self._cells}, "
-            f"{self.config.feature_dim}): one row per image, {self._cells} features of {self.config.feature_dim} channels."
+            f"{config.feature_dim}): {self._cells} features of {config.feature_dim} channels for each image."
         )
 
     def _embed(

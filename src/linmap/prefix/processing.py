@@ -10,9 +10,8 @@ from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
-from linmap.encoders import image_processor_for
+from linmap import language
 from linmap.errors import BackboneError, ConfigurationError, ImageCountError
-from linmap.language import load_tokenizer
 from linmap.prefix.checkpoints import IMAGE_TOKEN
 from linmap.prefix.configuration import LinearVisionPrefixConfig
 
@@ -84,9 +83,9 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
             recorded = (config.backbones or {}).get("language_model")
             if recorded is None:
                 raise BackboneError("The model does not say where its language model came from; pass tokenizer=….")
-            tokenizer = load_tokenizer(recorded["name"], gguf_file=recorded.get("gguf_file"))
+            tokenizer = language.load_tokenizer(recorded["name"], gguf_file=recorded.get("gguf_file"))
         processor = cls(
-            image_processor=image_processor_for(config.vision_config) if config.vision_config is not None else None,
+            image_processor=None if config.vision_config is None else encoders.image_processor_for(config.vision_config),
             tokenizer=copy.deepcopy(tokenizer),
             num_image_tokens=config.num_image_tokens,
             prompt=prompt,
