@@ -147,6 +147,3 @@ class ImageEncoder(PreTrainedModel):
         if self._buffers_need_restoring and not any(buffer.is_meta for buffer in self.tower.buffers()):
             self._buffers_need_restoring = False
             restore_unsaved_buffers(self.tower, self.config.architecture, self.config.model_args or {})
-
-
-# Importing the Auto class imports every model of linmap, which need ImageEncoder: hence here and not above.
