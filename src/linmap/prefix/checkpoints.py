@@ -145,7 +145,8 @@ class PrefixCheckpoints:
         """
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         language_kwargs = {name: kwargs.pop(name) for name in LANGUAGE_MODEL_ARGUMENTS if name in kwargs}
-        # the Auto classes and pipelines pass private names and empty values along
+        # the Auto classes and pipelines pass private names, adapter_kwargs and empty values along
+        kwargs.pop("adapter_kwargs", None)
         unknown = sorted(name for name, value in kwargs.items() if value and not name.startswith("_"))
         if unknown:
             raise ConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -23,8 +24,8 @@ from linmap import encoders
 from linmap.errors import ConfigurationError
 from linmap.prefix.checkpoints import PrefixCheckpoints
 from linmap.prefix.configuration import LinearVisionPrefixConfig
-from linmap.prefix.placeholders import TextOnlyLogitsProcessors
-from linmap.prefix.splicing import place_prefix, pool_grid, scored_positions
+from linmap.prefix.placeholders import TextOnlyLogitsProcessors, without_placeholders
+from linmap.prefix.splicing import place_prefix, pool_grid, positions_of, scored_positions
 
 __all__ = ["LinearVisionPrefixModel"]
 
@@ -89,6 +90,8 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
             frozen.requires_grad_(False).eval()
         # the setter of the composite wiped the copy's attention; the language model itself was never touched
         config.text_config._attn_implementation = language_model.config._attn_implementation
+        # Bloom and MPT have biases by distance in place of positions
+        self._counts_positions = "position_ids" in inspect.signature(language_model.forward).parameters
         self._can_compile_fullgraph = language_model._can_compile_fullgraph
         self.generation_config = copy.deepcopy(language_model.generation_config)
         self.post_init()
@@ -172,7 +175,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
             pixel_values: `(images, 3, height, width)`, all images of the batch in reading order.
             image_features: Instead of pixels: `(images, cells, feature_dim)`.
             attention_mask: `(batch, sequence)`, 0 on padding.
-            position_ids: `(batch, sequence)`.
+            position_ids: `(batch, sequence)`; by default counted from each row's first real token.
             past_key_values: Cache of earlier positions.
             inputs_embeds: `(batch, sequence, hidden)` instead of `input_ids`, the prefix already in it.
             labels: `(batch, sequence)` int64, -100 where nothing is scored. In training mode only the scored positions
@@ -196,10 +199,13 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
             scored = scored_positions(labels)
             logits_to_keep = scored.positions.to(inputs_embeds.device)
             kwargs.setdefault("use_cache", False)
+        if position_ids is None and past_key_values is None and attention_mask is not None and attention_mask.ndim == 2:
+            position_ids = positions_of(attention_mask)
+        if position_ids is not None and self._counts_positions:
+            kwargs["position_ids"] = position_ids
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            position_ids=position_ids,
             past_key_values=past_key_values,
             logits_to_keep=logits_to_keep,
             **kwargs,
@@ -291,6 +297,8 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
         return place_prefix(words, placeholders, None if images is None else images.pooler_output)
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
+        if kwargs.get("encoder_input_ids") is not None:
+            kwargs["encoder_input_ids"] = without_placeholders(kwargs["encoder_input_ids"], self.config.image_token_id)
         processors = super()._get_logits_processor(*args, **kwargs)
         return TextOnlyLogitsProcessors(processors, self.config.image_token_id)
 

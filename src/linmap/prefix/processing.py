@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
-from linmap import language
+from linmap import encoders, language
 from linmap.errors import BackboneError, ConfigurationError, ImageCountError
 from linmap.prefix.checkpoints import IMAGE_TOKEN
 from linmap.prefix.configuration import LinearVisionPrefixConfig
@@ -85,7 +85,9 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
                 raise BackboneError("The model does not say where its language model came from; pass tokenizer=….")
             tokenizer = language.load_tokenizer(recorded["name"], gguf_file=recorded.get("gguf_file"))
         processor = cls(
-            image_processor=None if config.vision_config is None else encoders.image_processor_for(config.vision_config),
+            image_processor=None
+            if config.vision_config is None
+            else encoders.image_processor_for(config.vision_config),
             tokenizer=copy.deepcopy(tokenizer),
             num_image_tokens=config.num_image_tokens,
             prompt=prompt,
@@ -134,6 +136,12 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         return_tensors = kwargs.pop("return_tensors", None)
         tokens = self.tokenizer(texts, return_tensors=return_tensors, **kwargs)
         return BatchFeature({**tokens, "image_features": image_features}, tensor_type=None)
+
+    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+        """As in transformers, but there need not be an image processor."""
+        if argument_name == "image_processor" and argument is None:
+            return None
+        return super().check_argument_for_proper_class(argument_name, argument)
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         """The placeholders of one image; every image takes the same number."""

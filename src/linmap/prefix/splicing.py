@@ -10,7 +10,7 @@ from transformers.utils import torch_compilable_check
 
 from linmap.errors import ImageCountError
 
-__all__ = ["UNSCORED", "Scored", "place_prefix", "pool_grid", "scored_positions"]
+__all__ = ["UNSCORED", "Scored", "place_prefix", "pool_grid", "positions_of", "scored_positions"]
 
 UNSCORED = -100
 """Label of a position that the loss does not look at (PyTorch's `ignore_index`)."""
@@ -90,3 +90,16 @@ def scored_positions(labels: Tensor) -> Scored:
     targets = functional.pad(labels, (0, 1), value=UNSCORED)[:, 1:]
     positions = targets != UNSCORED
     return Scored(positions, targets[positions])
+
+
+def positions_of(attention_mask: Tensor) -> Tensor:
+    """Counts positions from each row's first real token, so that padding on the left moves nothing.
+
+    Args:
+        attention_mask: `(batch, sequence)`, 0 on padding.
+
+    Example:
+        >>> positions_of(torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])).tolist()
+        [[0, 0, 0, 1], [0, 1, 2, 2]]
+    """
+    return (attention_mask.long().cumsum(-1) - 1).clamp_min(0)

@@ -1,0 +1,184 @@
+"""What is saved, what is found again, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
+
+from linmap import LinearVisionPrefixModel
+from linmap.errors import BackboneError, ConfigurationError, FingerprintMismatchError, ProjectionError
+
+
+def logits(model: Any, processor: Any, photos: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(**processor(images=photos, return_tensors="pt")).logits
+
+
+@pytest.fixture(scope="module")
+def saved(photo_model: Any, tmp_path_factory: Any) -> Any:
+    """(model, processor, folder of the projection-only checkpoint)."""
+    model, processor = photo_model("gptj")
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return model, processor, folder
+
+
+def test_a_checkpoint_holds_what_was_learned_and_nothing_else(saved: Any) -> None:
+    """Trap T5: keys to leave out are matched exactly."""
+    _, _, folder = saved
+    assert set(load_file(folder / "model.safetensors")) == {"projector.weight", "projector.bias"}
+    assert (folder / "README.md").is_file()
+
+
+def test_save_then_load_gives_bit_equal_logits(saved: Any, photos: Any) -> None:
+    """Traps T2 and T4: the frozen parts come back with their own weights, never with random ones."""
+    model, processor, folder = saved
+    again = LinearVisionPrefixModel.from_pretrained(folder)
+    assert torch.equal(logits(model, processor, photos), logits(again, processor, photos))
+    assert not any(parameter.requires_grad for part in again.frozen_parts() for parameter in part.parameters())
+    assert all(parameter.requires_grad for parameter in again.projector.parameters())
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gptj", "opt", "llama"])
+def test_a_self_contained_checkpoint_needs_nothing_else(
+    family: str, photo_model: Any, photos: Any, tmp_path: Any
+) -> None:
+    model, processor = photo_model(family)
+    model.save_pretrained(tmp_path, include_backbones=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["checkpoint_contents"] == "full"
+    config["backbones"]["language_model"]["name"] = "/gone"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path)
+    assert torch.equal(logits(model, processor, photos), logits(again, processor, photos))
+    assert model.config.checkpoint_contents == "projector"
+
+
+def test_the_auto_classes_and_the_pipeline_know_the_model(saved: Any, photos: Any) -> None:
+    model, processor, folder = saved
+    auto = AutoModelForImageTextToText.from_pretrained(folder)
+    assert type(auto) is LinearVisionPrefixModel
+    assert torch.equal(logits(model, processor, photos), logits(auto, AutoProcessor.from_pretrained(folder), photos))
+    captioner = pipeline("image-text-to-text", model=auto, processor=processor)
+    text = captioner(images=photos[0], text="A picture of", generate_kwargs={"max_new_tokens": 3})[0]["generated_text"]
+    assert text.startswith("A picture of")
+
+
+def test_a_saved_configuration_holds_no_local_path_of_the_language_model(saved: Any) -> None:
+    """Trap T14."""
+    _, _, folder = saved
+    config = json.loads((folder / "config.json").read_text())
+    assert "_name_or_path" not in config["text_config"] or config["text_config"]["_name_or_path"] == ""
+    assert "quantization_config" not in config["text_config"]
+
+
+def test_the_card_survives_the_upload_that_transformers_would_overwrite(saved: Any) -> None:
+    """Trap T11: what is uploaded is the folder as save_pretrained left it."""
+    _, _, folder = saved
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "library_name: linmap" in card
+    assert LinearVisionPrefixModel.push_to_hub.__qualname__.startswith("PrefixCheckpoints")
+
+
+def test_a_language_model_that_has_gone_is_an_error_and_never_random(saved: Any, tmp_path: Any) -> None:
+    model, _, _ = saved
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["backbones"]["language_model"]["name"] = str(tmp_path / "gone")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BackboneError, match=r"language model .*gone' cannot be loaded.*Give a Hub id, a directory"):
+        LinearVisionPrefixModel.from_pretrained(tmp_path)
+
+
+def test_a_checkpoint_that_names_no_backbone_asks_for_it(
+    feature_model: Any, features: Any, tiny_lm: Any, tmp_path: Any
+) -> None:
+    model, processor = feature_model("gpt2")
+    model.save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match=r"does not say which language_model.*Pass language_model="):
+        LinearVisionPrefixModel.from_pretrained(tmp_path)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path, language_model=tiny_lm("gpt2"))
+    inputs = processor(image_features=features(1), return_tensors="pt")
+    assert torch.equal(model(**inputs).logits, again(**inputs).logits)
+
+
+def test_another_language_model_under_the_same_name_is_refused(saved: Any, tiny_lm: Any, tmp_path: Any) -> None:
+    model, _, _ = saved
+    model.save_pretrained(tmp_path)
+    other = tmp_path / "other"
+    tiny_lm("gptj", seed=1).save_pretrained(other)
+    with pytest.raises(FingerprintMismatchError, match="sha256 found .* expected"):
+        LinearVisionPrefixModel.from_pretrained(tmp_path, language_model=str(other))
+
+
+def test_a_projection_of_another_width_is_an_error(saved: Any, feature_model: Any, tmp_path: Any) -> None:
+    model, _, folder = saved
+    narrow, _ = feature_model("gpt2")
+    narrow.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    with pytest.raises(ProjectionError, match=r"does not fit: found .*\(16, 6\).*needed .*\(16, 64\)"):
+        LinearVisionPrefixModel.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_a_projection_says_what_it_holds(saved: Any, tmp_path: Any) -> None:
+    model, _, _ = saved
+    model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ProjectionError, match=r"holds no model\.safetensors.*Found: .*config\.json"):
+        LinearVisionPrefixModel.from_pretrained(tmp_path)
+
+
+def test_a_name_that_is_nowhere_is_one_clear_error() -> None:
+    with pytest.raises(BackboneError, match="No checkpoint at 'no/where': it is no directory here"):
+        LinearVisionPrefixModel.from_pretrained("no/where")
+
+
+def test_unknown_arguments_are_named(saved: Any) -> None:
+    with pytest.raises(ConfigurationError, match="does not know load_in_4bit"):
+        LinearVisionPrefixModel.from_pretrained(saved[2], load_in_4bit=True)
+
+
+def test_dtype_and_device_map_reach_the_language_model_alone(saved: Any) -> None:
+    again = LinearVisionPrefixModel.from_pretrained(saved[2], dtype=torch.bfloat16, device_map="cpu")
+    assert again.language_model.dtype == torch.bfloat16
+    assert again.projector.weight.dtype == again.encoder.dtype == torch.float32
+
+
+def test_an_adapter_that_would_lose_the_projection_is_refused(photo_model: Any) -> None:
+    """Trap T12: native `add_adapter` freezes the projector and saves without it."""
+    from peft import LoraConfig
+
+    model, _ = photo_model("llama")
+    with pytest.raises(ProjectionError, match=r"LoraConfig\(\.\.\., modules_to_save=\['projector'\]\)"):
+        model.add_adapter(LoraConfig(target_modules=["q_proj"]))
+
+
+def test_lora_trains_and_comes_back_with_its_projection(photo_model: Any, photos: Any, tmp_path: Any) -> None:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    model, processor = photo_model("llama")
+    model.save_pretrained(tmp_path / "start")
+    config = LoraConfig(target_modules=["q_proj", "v_proj"], modules_to_save=["projector"])
+    tuned = get_peft_model(model, config)
+    inputs = processor(images=photos[:1], text="a dog runs", return_tensors="pt")
+    labels = inputs["input_ids"].masked_fill(inputs["input_ids"] == processor.image_token_id, -100)
+    optimizer = torch.optim.SGD([p for p in tuned.parameters() if p.requires_grad], lr=0.5)
+    before = {name: value.clone() for name, value in tuned.state_dict().items()}
+    tuned.train()
+    for _ in range(2):  # LoRA's B starts at zero, so A moves from the second step on
+        tuned(**inputs, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    changed = {name for name, value in tuned.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed and all("lora_" in name or "projector.modules_to_save" in name for name in changed)
+    tuned.save_pretrained(tmp_path / "tuned")
+    start = LinearVisionPrefixModel.from_pretrained(tmp_path / "start")
+    again = PeftModel.from_pretrained(start, tmp_path / "tuned").eval()
+    with torch.inference_mode():
+        assert torch.equal(tuned.eval()(**inputs).logits, again(**inputs).logits)

@@ -1,0 +1,97 @@
+"""The processor: where placeholders go, what is counted, what comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from linmap import LinearVisionPrefixProcessor
+from linmap.errors import ConfigurationError, ImageCountError
+
+
+def test_an_image_without_text_gets_the_prompt_behind_it(photo_model: Any, photos: Any) -> None:
+    _, processor = photo_model("gptj")
+    inputs = processor(images=photos[0], return_tensors="pt")
+    words = processor.tokenizer("A picture of")["input_ids"]
+    assert inputs["input_ids"].tolist() == [[processor.image_token_id] * 4 + words]
+    assert inputs["pixel_values"].shape[0] == 1
+
+
+def test_text_without_a_mark_gets_its_image_in_front(feature_model: Any, features: Any) -> None:
+    _, processor = feature_model()
+    marked = processor(image_features=features(1), text=["<image>a dog"], return_tensors="pt")
+    plain = processor(image_features=features(1), text="a dog", return_tensors="pt")
+    assert torch.equal(marked["input_ids"], plain["input_ids"])
+
+
+def test_begin_of_text_stays_in_front_of_the_image(feature_model: Any, features: Any) -> None:
+    _, processor = feature_model("llama", bos=True)
+    ids = processor(image_features=features(1), text=["a dog"], return_tensors="pt")["input_ids"][0]
+    assert ids[:6].tolist() == [0, 300, 300, 300, 300, ids[5]]
+
+
+def test_padding_is_on_the_left_and_masked(feature_model: Any, features: Any) -> None:
+    _, processor = feature_model()
+    inputs = processor(image_features=features(2), text=["a", "a dog runs across the grass"], return_tensors="pt")
+    padded = inputs["attention_mask"][0] == 0
+    assert padded[0] and not padded[-1]
+    assert (inputs["input_ids"][0][padded] == processor.tokenizer.pad_token_id).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (["a", "b"], "1 images were given for 2 texts without <image>"),
+        (["<image> <image>"], "have 2 <image>, but 1 images were given"),
+    ],
+)
+def test_images_and_marks_must_match(text: list[str], message: str, feature_model: Any, features: Any) -> None:
+    _, processor = feature_model()
+    with pytest.raises(ImageCountError, match=message):
+        processor(image_features=features(1), text=text)
+
+
+def test_no_input_and_double_input_are_errors(feature_model: Any, features: Any, photos: Any) -> None:
+    _, processor = feature_model()
+    with pytest.raises(ConfigurationError, match="Give images, image_features or text"):
+        processor()
+    with pytest.raises(ConfigurationError, match="either images or image_features"):
+        processor(images=photos, image_features=features(1))
+    with pytest.raises(ConfigurationError, match="has no image processor"):
+        processor(images=photos)
+
+
+def test_processor_survives_the_disk(photo_model: Any, photos: Any, tmp_path: Any) -> None:
+    """Trap T6: timm's image processor cannot live in a saved processor."""
+    _, processor = photo_model()
+    processor.prompt = "Here is"
+    processor.save_pretrained(tmp_path)
+    again = LinearVisionPrefixProcessor.from_pretrained(tmp_path)
+    first, second = (each(images=photos, return_tensors="pt") for each in (processor, again))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert (again.prompt, again.num_image_tokens, again.image_token_id) == ("Here is", 4, processor.image_token_id)
+
+
+def test_captions_come_back_without_placeholders_prompt_and_specials(feature_model: Any, features: Any) -> None:
+    _, processor = feature_model()
+    inputs = processor(image_features=features(1), return_tensors="pt")
+    words = processor.tokenizer(" a dog runs")["input_ids"]
+    ids = torch.cat([inputs["input_ids"], torch.tensor([[*words, 1, 2]])], dim=1)
+    assert processor.caption(ids) == ["a dog runs"]
+    assert processor.tokenizer.batch_decode(ids, skip_special_tokens=True) == ["A picture of a dog runs"]
+
+
+def test_a_tokenizer_that_disagrees_with_the_model_is_an_error(tiny_lm: Any, tiny_tokenizer: Any) -> None:
+    from linmap import LinearVisionPrefixModel
+
+    model = LinearVisionPrefixModel.from_backbones(None, tiny_lm("gpt2"), feature_dim=6, num_image_tokens=1)
+    with pytest.raises(ConfigurationError, match="id 300 in the tokenizer but 320 in the model.*image_token_id=300"):
+        LinearVisionPrefixProcessor.for_model(model, tiny_tokenizer())
+
+
+def test_a_chat_is_joined_in_reading_order(feature_model: Any) -> None:
+    _, processor = feature_model()
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "A picture of"}]}]
+    assert processor.apply_chat_template(chat) == "<image>A picture of"
