@@ -113,12 +113,12 @@ def test_another_language_model_under_the_same_name_is_refused(saved: Any, tiny_
     model.save_pretrained(tmp_path)
     other = tmp_path / "other"
     tiny_lm("gptj", seed=1).save_pretrained(other)
-    with pytest.raises(FingerprintMismatchError, match="sha256 found .* expected"):
+    with pytest.raises(FingerprintMismatchError, match=r"sha256 found .* expected"):
         LinearVisionPrefixModel.from_pretrained(tmp_path, language_model=str(other))
 
 
 def test_a_projection_of_another_width_is_an_error(saved: Any, feature_model: Any, tmp_path: Any) -> None:
-    model, _, folder = saved
+    _, _, folder = saved
     narrow, _ = feature_model("gpt2")
     narrow.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
@@ -176,7 +176,8 @@ def test_lora_trains_and_comes_back_with_its_projection(photo_model: Any, photos
         optimizer.step()
         optimizer.zero_grad()
     changed = {name for name, value in tuned.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed and all("lora_" in name or "projector.modules_to_save" in name for name in changed)
+    assert changed
+    assert all("lora_" in name or "projector.modules_to_save" in name for name in changed)
     tuned.save_pretrained(tmp_path / "tuned")
     start = LinearVisionPrefixModel.from_pretrained(tmp_path / "start")
     again = PeftModel.from_pretrained(start, tmp_path / "tuned").eval()

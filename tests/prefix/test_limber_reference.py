@@ -1,7 +1,7 @@
 """The original code's numbers (jmerullo/limber, MIT), on small weights: see ../shared/reference/limber/README.md.
 
-The original resizes the vocabulary to the tokenizer's length (400 -> 342 here), a bug linmap does not repeat: its logits
-are compared on the ids that both have, and losses with the rest of the vocabulary taken out.
+The original resizes the vocabulary to the tokenizer's length (400 -> 342 here), a bug linmap does not repeat: its
+logits are compared on the ids that both have, and losses with the rest of the vocabulary taken out.
 """
 
 from __future__ import annotations

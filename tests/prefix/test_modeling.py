@@ -38,7 +38,8 @@ def test_one_optimiser_step_changes_exactly_the_projector(photo_model: Any, phot
 def test_frozen_parts_stay_in_eval_mode_while_training(photo_model: Any) -> None:
     model, _ = photo_model(projector_dropout=0.5)
     model.train()
-    assert model.projector.training and model.dropout.training
+    assert model.projector.training
+    assert model.dropout.training
     assert not any(module.training for part in model.frozen_parts() for module in part.modules())
 
 

@@ -36,7 +36,8 @@ def test_padding_is_on_the_left_and_masked(feature_model: Any, features: Any) ->
     _, processor = feature_model()
     inputs = processor(image_features=features(2), text=["a", "a dog runs across the grass"], return_tensors="pt")
     padded = inputs["attention_mask"][0] == 0
-    assert padded[0] and not padded[-1]
+    assert padded[0]
+    assert not padded[-1]
     assert (inputs["input_ids"][0][padded] == processor.tokenizer.pad_token_id).all()
 
 
@@ -87,7 +88,7 @@ def test_a_tokenizer_that_disagrees_with_the_model_is_an_error(tiny_lm: Any, tin
     from linmap import LinearVisionPrefixModel
 
     model = LinearVisionPrefixModel.from_backbones(None, tiny_lm("gpt2"), feature_dim=6, num_image_tokens=1)
-    with pytest.raises(ConfigurationError, match="id 300 in the tokenizer but 320 in the model.*image_token_id=300"):
+    with pytest.raises(ConfigurationError, match=r"id 300 in the tokenizer but 320 in the model.*image_token_id=300"):
         LinearVisionPrefixProcessor.for_model(model, tiny_tokenizer())
 
 

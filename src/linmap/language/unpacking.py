@@ -34,11 +34,10 @@ def unpacked(gguf_file: Path) -> Path:
 
 
 def _write(gguf_file: Path, target: Path) -> None:
-    source = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32)
     # it holds plain float32 weights now, yet would refuse to be saved as long as it remembers the GGUF file
     del model.config.quantization_config
-    model.hf_quantizer = None
+    model.hf_quantizer = None  # type: ignore[assignment]
     model.config._name_or_path = ""
     model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(target)
+    AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name).save_pretrained(target)

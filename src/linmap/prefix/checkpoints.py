@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME
 
@@ -39,8 +39,14 @@ LANGUAGE_MODEL_ARGUMENTS = (
 )
 
 
-class PrefixCheckpoints:
+class PrefixCheckpoints(PreTrainedModel):
     """Making, loading, saving and sharing of `LinearVisionPrefixModel`, apart from its arithmetic."""
+
+    config: LinearVisionPrefixConfig
+    config_class = LinearVisionPrefixConfig
+    encoder: encoders.ImageEncoder | None
+    projector: nn.Linear
+    language_model: PreTrainedModel
 
     @classmethod
     def from_backbones(
@@ -113,7 +119,7 @@ class PrefixCheckpoints:
         return cls(config, encoder, language_model)._beside_language_model().eval()
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
@@ -194,12 +200,12 @@ class PrefixCheckpoints:
         model.name_or_path = config.name_or_path = str(pretrained_model_name_or_path)
         return model._beside_language_model().eval()
 
-    def save_pretrained(
+    def save_pretrained(  # type: ignore[override]
         self,
         save_directory: str | Path,
         *,
         include_backbones: bool = False,
-        state_dict: Mapping[str, Tensor] | None = None,
+        state_dict: dict[str, Tensor] | None = None,
         push_to_hub: bool = False,
         repo_id: str | None = None,
         token: str | bool | None = None,
@@ -223,18 +229,18 @@ class PrefixCheckpoints:
             "full" if include_backbones else "projector",
         )
         try:
-            super().save_pretrained(directory, state_dict=state_dict, **kwargs)  # type: ignore[misc]
+            super().save_pretrained(directory, state_dict=state_dict, **kwargs)
         finally:
             self.config.checkpoint_contents = contents
         if include_backbones:
             if self.encoder is not None:
                 self.encoder.save_pretrained(directory / ENCODER_FOLDER)
             _savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
-        write_model_card(directory, backbones=self.config.backbones)
+        write_model_card(directory, backbones=self.config.backbones or {})
         if push_to_hub:
             _upload(directory, repo_id or directory.name, token=token)
 
-    def push_to_hub(
+    def push_to_hub(  # type: ignore[override]
         self,
         repo_id: str,
         *,
@@ -285,14 +291,14 @@ class PrefixCheckpoints:
                 f"{type(adapter_config).__name__}(..., modules_to_save=['projector']), and prefer "
                 "peft.get_peft_model(model, config), which saves both."
             )
-        super().add_adapter(adapter_config, adapter_name)  # type: ignore[misc]
+        super().add_adapter(adapter_config, adapter_name)
 
     def _beside_language_model(self) -> Self:
         """Puts encoder and projection on the device where the language model takes its input."""
-        device = self.get_input_embeddings().weight.device
+        device = next(self.get_input_embeddings().parameters()).device
         for part in (self.encoder, self.projector):
             if part is not None:
-                part.to(device)
+                nn.Module.to(part, device)
         device_map = getattr(self.language_model, "hf_device_map", None)
         if device_map is not None:
             self.hf_device_map = {f"language_model.{name}".rstrip("."): place for name, place in device_map.items()}
@@ -373,7 +379,7 @@ def _savable(language_model: PreTrainedModel) -> PreTrainedModel:
         return language_model
     plain = copy.copy(language_model)
     plain.config = _portable(language_model.config)
-    plain.hf_quantizer = None
+    plain.hf_quantizer = None  # type: ignore[assignment]
     return plain
 
 

@@ -51,15 +51,15 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="gpt2"),
     }
 
-    vision_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
-    feature_dim: int | None = None
+    vision_config: Any = None  # an ImageEncoderConfig, or its dictionary, which becomes one
+    text_config: Any = None  # likewise
+    feature_dim: Any = None  # an int once it is known; the model refuses to be built without it
     features: str = "grid"
     grid_size: int | None = None
     prefix_length: int = 1
-    num_image_tokens: int | None = None
+    num_image_tokens: Any = None  # likewise
     projector_dropout: float = 0.0
-    image_token_id: int | None = None
+    image_token_id: Any = None  # an int after checking
     backbones: dict | None = None
     checkpoint_contents: str = "projector"
     tie_word_embeddings: bool = False

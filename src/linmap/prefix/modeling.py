@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any, ClassVar, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from transformers import (
 )
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutputWithPast
-from transformers.utils import TransformersKwargs
 
 from linmap import encoders
 from linmap.errors import ConfigurationError
@@ -30,7 +29,7 @@ from linmap.prefix.splicing import place_prefix, pool_grid, positions_of, scored
 __all__ = ["LinearVisionPrefixModel"]
 
 
-class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixin):
+class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
     """A frozen image encoder and a frozen causal language model, joined by one trained linear layer.
 
     An image becomes `config.num_image_tokens` vectors in the language model's input space (section 3 of the paper),
@@ -52,13 +51,11 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
         torch.Size([1, 6, 50])
     """
 
-    config: LinearVisionPrefixConfig
-    config_class = LinearVisionPrefixConfig
     base_model_prefix = ""
-    input_modalities = ("image", "text")
-    model_tags: ClassVar = ["linmap"]
+    input_modalities = ["image", "text"]  # noqa: RUF012
+    model_tags = ["linmap"]  # noqa: RUF012
     supports_gradient_checkpointing = False  # it would need the frozen language model in training mode
-    _skip_keys_device_placement: ClassVar = ["past_key_values"]
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -147,7 +144,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
         """
         if (pixel_values is None) == (image_features is None):
             raise ConfigurationError("Give either pixel_values or image_features, and not both.")
-        features = self.encode_images(pixel_values) if image_features is None else self._cells_of(image_features)
+        features = self.encode_images(pixel_values) if pixel_values is not None else self._cells_of(image_features)
         weight = next(self.projector.parameters())
         features = features.to(weight.device, weight.dtype)
         prefix = self.dropout(self.projector(features))
@@ -166,7 +163,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
-        **kwargs: Unpack[TransformersKwargs],
+        **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Puts the prefix in its places and runs the language model.
 
@@ -194,8 +191,8 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
         if inputs_embeds is None:
             inputs_embeds = self._embed(input_ids, pixel_values, image_features, mm_encoder_outputs)
         num_items_in_batch = kwargs.pop("num_items_in_batch", None)
-        head_on_scored_only = labels is not None and self.training
-        if head_on_scored_only:
+        scored = None
+        if labels is not None and self.training:
             scored = scored_positions(labels)
             logits_to_keep = scored.positions.to(inputs_embeds.device)
             kwargs.setdefault("use_cache", False)
@@ -217,11 +214,11 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
                 labels,
                 vocab_size=outputs.logits.shape[-1],
                 num_items_in_batch=num_items_in_batch,
-                shift_labels=scored.labels if head_on_scored_only else None,
+                shift_labels=None if scored is None else scored.labels,
             )
         return CausalLMOutputWithPast(
             loss=loss,
-            logits=None if head_on_scored_only else outputs.logits,
+            logits=outputs.logits if scored is None else None,
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -246,7 +243,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
             kwargs["mm_encoder_outputs"] = {
                 modality: copy.copy(outputs) for modality, outputs in kwargs["mm_encoder_outputs"].items()
             }
-        return super().generate(*args, **kwargs)
+        return super().generate(*args, **kwargs)  # type: ignore[misc]
 
     def get_input_embeddings(self) -> nn.Module:
         """The language model's embedding table."""
@@ -264,7 +261,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
     def _cells(self) -> int:
         return 1 if self.config.features == "pooled" else self.config.num_image_tokens
 
-    def _cells_of(self, image_features: Tensor) -> Tensor:
+    def _cells_of(self, image_features: Any) -> Tensor:
         """Accepts features as `encode_images` gives them, or the encoder's whole grid, which is then averaged."""
         config = self.config
         if image_features.ndim == 3 and image_features.shape[2] == config.feature_dim:
@@ -299,7 +296,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, PreTrainedModel, GenerationMixi
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         if kwargs.get("encoder_input_ids") is not None:
             kwargs["encoder_input_ids"] = without_placeholders(kwargs["encoder_input_ids"], self.config.image_token_id)
-        processors = super()._get_logits_processor(*args, **kwargs)
+        processors = super()._get_logits_processor(*args, **kwargs)  # type: ignore[misc]
         return TextOnlyLogitsProcessors(processors, self.config.image_token_id)
 
 

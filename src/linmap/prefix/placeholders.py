@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import FloatTensor, LongTensor, Tensor
+from typing import Any
+
+from torch import Tensor
 from transformers import LogitsProcessorList
 
 __all__ = ["TextOnlyLogitsProcessors", "without_placeholders"]
@@ -27,6 +29,6 @@ class TextOnlyLogitsProcessors(LogitsProcessorList):
         super().__init__(processors)
         self.image_token_id = image_token_id
 
-    def __call__(self, input_ids: LongTensor, scores: FloatTensor, **kwargs: object) -> FloatTensor:
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         """Runs every processor on `scores` of shape `(batch, vocabulary)`."""
-        return super().__call__(without_placeholders(input_ids, self.image_token_id), scores, **kwargs)
+        return super().__call__(without_placeholders(input_ids, self.image_token_id), scores, **kwargs)  # type: ignore[arg-type]

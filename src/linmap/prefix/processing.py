@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
@@ -85,9 +85,7 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
                 raise BackboneError("The model does not say where its language model came from; pass tokenizer=….")
             tokenizer = language.load_tokenizer(recorded["name"], gguf_file=recorded.get("gguf_file"))
         processor = cls(
-            image_processor=None
-            if config.vision_config is None
-            else encoders.image_processor_for(config.vision_config),
+            image_processor=config.vision_config and encoders.image_processor_for(config.vision_config),
             tokenizer=copy.deepcopy(tokenizer),
             num_image_tokens=config.num_image_tokens,
             prompt=prompt,
@@ -99,7 +97,7 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
             )
         return processor
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         images: Any = None,
         text: str | Sequence[str] | None = None,
@@ -180,7 +178,7 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
 
 
 def _count(images: Any) -> int:
-    return 0 if images is None else len(make_flat_list_of_images(images))
+    return 0 if images is None else len(cast(list, make_flat_list_of_images(images)))
 
 
 JOINED = (
