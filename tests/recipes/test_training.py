@@ -202,7 +202,7 @@ def test_a_saved_dataset_is_read(tiny_recipe: RecipeMaker, photo_set: Path, tmp_
 
 
 @pytest.fixture
-def damaged(photo_set: Path, tmp_path: Path) -> dict[str, str]:
+def damaged(photo_set: Path, tmp_path: Path) -> dict[str, Any]:
     """The data section for a copy of the photo set in which photos 3 and 13 are no images."""
     images = tmp_path / "images"
     images.mkdir()
@@ -213,19 +213,27 @@ def damaged(photo_set: Path, tmp_path: Path) -> dict[str, str]:
     return {"captions": str(photo_set / "captions.json"), "images": str(images)}
 
 
+@pytest.mark.parametrize("precompute", [True, False])
 def test_training_stops_at_the_first_unreadable_photo_and_names_it(
-    tiny_recipe: RecipeMaker, damaged: dict[str, str], tmp_path: Path
+    tiny_recipe: RecipeMaker, damaged: dict[str, Any], tmp_path: Path, precompute: bool
 ) -> None:
+    damaged = {**damaged, "precompute_features": precompute}
     with pytest.raises(UnreadableImageError, match=r"3\.png"):
         train(recipe_from_dict(tiny_recipe(data=damaged)), tmp_path / "run")
     with pytest.raises(TooManyUnreadableImagesError, match=r"3\.png.*13\.png"):
         train(recipe_from_dict(tiny_recipe(data={**damaged, "unreadable_limit": 1})), tmp_path / "other")
 
 
+@pytest.mark.parametrize("precompute", [True, False])
 def test_unreadable_photos_within_the_limit_are_named_left_out_and_not_replaced(
-    tiny_recipe: RecipeMaker, damaged: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_recipe: RecipeMaker,
+    damaged: dict[str, Any],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    precompute: bool,
 ) -> None:
-    content = tiny_recipe(data={**damaged, "unreadable_limit": 2}, training={"steps": 2}, evaluation={"every": 2})
+    data = {**damaged, "unreadable_limit": 2, "precompute_features": precompute}
+    content = tiny_recipe(data=data, training={"steps": 12}, evaluation={"every": 12})
     with caplog.at_level(logging.WARNING, logger="linmap"):
         folder = train(recipe_from_dict(content), tmp_path / "run")
     log = json.loads((folder / "training_log.json").read_text())

@@ -9,6 +9,8 @@ from linmap.errors import WeightsUnavailableError
 
 __all__ = ["default_model"]
 
+DEFAULT_FOLDER = Path(str(resources.files("linmap.hub"))) / "default"
+
 
 def default_model() -> str:
     """Path of the bundled model folder: projection, configuration and processor of the embedded default.
@@ -21,10 +23,9 @@ def default_model() -> str:
     Example:
         >>> LinearVisionPrefixModel.from_pretrained(default_model())  # doctest: +SKIP
     """
-    folder = Path(str(resources.files("linmap.hub"))) / "default"
-    if not (folder / "model.safetensors").is_file():
+    if not (DEFAULT_FOLDER / "model.safetensors").is_file():
         raise WeightsUnavailableError(
-            f"The bundled model is not in this installation ({folder} holds no model.safetensors). Name a model with "
+            f"The bundled model is not in this installation: no model.safetensors in {DEFAULT_FOLDER}. Name one with "
             "--model, install linmap again, or train one: linmap train efficientnet-lite0-smollm2-135m --output DIR."
         )
-    return str(folder)
+    return str(DEFAULT_FOLDER)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["cached_features", "encode_photos"]
+__all__ = ["cached_features", "encode_photos", "readable_photos"]
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,27 @@ def encode_photos(
     return features, rows
 
 
+def readable_photos(photos: Sequence[Photo], unreadable: UnreadableImages) -> list[int]:
+    """Opens every photo once, so that none turns out unreadable in the middle of the training.
+
+    Args:
+        photos: The photos, in order.
+        unreadable: Counts the photos that cannot be read, and stops at too many.
+
+    Returns:
+        The index of each photo that can be read.
+    """
+    rows: list[int] = []
+    with _readers() as pool, tqdm(total=len(photos), desc="Opening photos", unit="photo") as bar:
+        for index, reason in enumerate(pool.map(_why_unreadable, photos)):
+            bar.update()
+            if reason is None:
+                rows.append(index)
+            else:
+                unreadable.leave_out(reason)
+    return rows
+
+
 def _encode(
     model: LinearVisionPrefixModel,
     processor: LinearVisionPrefixProcessor,
@@ -120,7 +141,7 @@ def _encode(
     errors: list[tuple[str, str]] = []
     device = model.projector.weight.device
     with (
-        ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
+        _readers() as pool,
         tqdm(total=len(photos), desc="Encoding photos", unit="photo") as bar,
         torch.inference_mode(),
     ):
@@ -137,7 +158,8 @@ def _encode(
             if not pictures:
                 continue
             pixels = processor.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
-            batch = model.encode_images(pixels.to(device))
+            # channels last: convolutions take 0.6 of the time on a CPU (EfficientNet-Lite0, one thread)
+            batch = model.encode_images(pixels.to(device, memory_format=torch.channels_last))
             batch = (batch.float().mean(1, keepdim=True) if mean else batch).to("cpu", dtype)
             if out is None:
                 out = torch.empty((len(photos), *batch.shape[1:]), dtype=dtype)
@@ -145,6 +167,15 @@ def _encode(
     if out is None:
         raise RecipeError(f"None of the {len(photos)} photos can be read; check data.images.")
     return out[: len(rows)].clone() if len(rows) < len(out) else out, rows, errors
+
+
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="linmap-photos")
+
+
+def _why_unreadable(photo: Photo) -> UnreadableImageError | None:
+    opened = _open(photo)
+    return opened if isinstance(opened, UnreadableImageError) else None
 
 
 def _open(photo: Photo) -> Image.Image | UnreadableImageError:

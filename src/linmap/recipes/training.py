@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from transformers import PrinterCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -18,7 +19,7 @@ from linmap.recipes.arguments import training_arguments
 from linmap.recipes.assembly import assemble_model, read_splits
 from linmap.recipes.callbacks import LossPlot, ProgressBar
 from linmap.recipes.examples import CaptionExamples, LengthGroupedBatches, ShuffledExamples, caption_lengths
-from linmap.recipes.features import cached_features, encode_photos
+from linmap.recipes.features import cached_features, encode_photos, readable_photos
 from linmap.recipes.initialisation import mean_caption_embeddings, start_from_ridge
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.results import RunFacts, load_projection, write_results
@@ -79,9 +80,7 @@ def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite
         model=model,
         args=arguments,
         processing_class=processor,
-        data_collator=CaptionCollator(
-            processor, max_caption_tokens=recipe.data.max_caption_tokens, unreadable=unreadable
-        ),
+        data_collator=CaptionCollator(processor, max_caption_tokens=recipe.data.max_caption_tokens),
         train_dataset=examples,
         eval_dataset=validation.examples(),
         train_sampler=_sampler(recipe, processor, examples),
@@ -126,8 +125,17 @@ def _encoded(
     unreadable: UnreadableImages,
 ) -> tuple[Split, Split]:
     """Both splits, encoded in one go if the recipe says so; unreadable photos are left out of them."""
+    both = [*training, *validation]
+    photos = [photo.image for photo in both]
+
+    def parted(rows: list[int], features: Tensor | None) -> tuple[Split, Split]:
+        kept = [both[row] for row in rows]
+        first = sum(row < len(training) for row in rows)
+        before, after = (None, None) if features is None else (features[:first], features[first:])
+        return Split(kept[:first], before), Split(kept[first:], after)
+
     if not recipe.data.precompute_features:
-        return Split(training, None), Split(validation, None)
+        return parted(readable_photos(photos, unreadable), None)
     assert model.encoder is not None  # a recipe names one
     identity = {
         "encoder": model.encoder.fingerprint.to_dict(),
@@ -139,38 +147,25 @@ def _encoded(
     features, rows = cached_features(
         model,
         processor,
-        [photo.image for photo in (*training, *validation)],
+        photos,
         folder.cache,
         identity=identity,
         dtype=getattr(torch, recipe.data.feature_dtype),
         unreadable=unreadable,
     )
-    both = [*training, *validation]
-    of_training = sum(row < len(training) for row in rows)
-    photos = [both[row] for row in rows]
-    return (
-        Split(photos[:of_training], features[:of_training]),
-        Split(photos[of_training:], features[of_training:]),
-    )
+    return parted(rows, features)
 
 
 def _start(
     recipe: Recipe, model: LinearVisionPrefixModel, processor: LinearVisionPrefixProcessor, training: Split
 ) -> float:
     """Ridge start of the linear layer; returns the share of the variance it explains."""
-    photos = training.photos
     if training.features is not None:
         inputs = torch.stack([row.float().mean(0) for row in training.features])
     else:
-        features, rows = encode_photos(
-            model,
-            processor,
-            [photo.image for photo in photos],
-            mean=True,
-            unreadable=UnreadableImages(recipe.data.unreadable_limit),
-        )
-        inputs, photos = features.squeeze(1), [photos[row] for row in rows]
-    targets = mean_caption_embeddings(model, processor.tokenizer, [photo.captions for photo in photos])
+        features, _ = encode_photos(model, processor, [photo.image for photo in training.photos], mean=True)
+        inputs = features.squeeze(1)
+    targets = mean_caption_embeddings(model, processor.tokenizer, [photo.captions for photo in training.photos])
     said = recipe.initialisation
     explained = start_from_ridge(model, inputs, targets, ridge=said.ridge, noise=said.noise, seed=recipe.training.seed)
     logger.info("The ridge start explains %.1f %% of the variance of mean caption embeddings", 100 * explained)
