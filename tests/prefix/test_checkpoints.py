@@ -78,14 +78,6 @@ def test_a_saved_configuration_holds_no_local_path_of_the_language_model(saved: 
     assert "quantization_config" not in config["text_config"]
 
 
-def test_the_card_survives_the_upload_that_transformers_would_overwrite(saved: Any) -> None:
-    """Trap T11: what is uploaded is the folder as save_pretrained left it."""
-    _, _, folder = saved
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "library_name: linmap" in card
-    assert LinearVisionPrefixModel.push_to_hub.__qualname__.startswith("PrefixCheckpoints")
-
-
 def test_a_language_model_that_has_gone_is_an_error_and_never_random(saved: Any, tmp_path: Any) -> None:
     model, _, _ = saved
     model.save_pretrained(tmp_path)
