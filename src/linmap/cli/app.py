@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
+from linmap.cli import caption, evaluate, info, train
 from linmap.errors import LinmapError
 
 __all__ = ["app", "main"]
@@ -24,8 +24,6 @@ UNEXPECTED = 1
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
-
-COMMANDS = ("caption", "train", "evaluate", "info")
 
 app = typer.Typer(
     name="linmap",
@@ -61,9 +59,8 @@ def linmap(
     """
 
 
-for _command in COMMANDS:
-    if find_spec(f"linmap.cli.{_command}"):
-        import_module(f"linmap.cli.{_command}").register(app)
+for _command in (caption, train, evaluate, info):
+    _command.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when all went well, 2 for anything the user can mend, 130 after Ctrl-C, 1 for a mistake in linmap itself
         (`LINMAP_TRACEBACK=1` in the environment shows where).
     """
-    sys.stdout.reconfigure(errors="backslashreplace") if hasattr(sys.stdout, "reconfigure") else None
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(args=arguments, prog_name="linmap", standalone_mode=False)
         sys.stdout.flush()

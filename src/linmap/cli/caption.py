@@ -113,7 +113,7 @@ def _write(answers: Iterator[tuple[str, str | None, LinmapError | None]], total:
                     outcome = {"caption": text} if error is None else {"error": str(error)}
                     typer.echo(json.dumps({"image": photo, **outcome}))
                 elif error is None:
-                    typer.echo(f"{photo}: {text}")
+                    typer.echo(f"{photo}: {' '.join((text or '').split())}")
                 sys.stdout.flush()
             bar.advance()
     return failed

@@ -93,6 +93,8 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
     place = device_for(device)
     folder = model_folder(name)
     read_config(folder)
+    from safetensors import SafetensorError
+
     from linmap.prefix.configuration import LinearVisionPrefixConfig
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
@@ -104,7 +106,8 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
         processor = LinearVisionPrefixProcessor.from_pretrained(folder)
     except LinmapError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a damaged folder; transformers' own words are long
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        # A damaged folder, or too little memory. The words of the libraries below are long: the first line says it.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelNotFoundError(f"The model in {folder} cannot be loaded: {reason}") from error
     model.to(place)  # type: ignore[arg-type]  # transformers' wrapper hides the signature

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+
+def test_the_table_names_what_is_frozen_and_what_was_trained(linmap, model_dir):
+    ran = linmap("info", model_dir)
+    assert (ran.code, ran.err) == (0, "")
+    for words in (
+        "image encoder",
+        "projector",
+        "language model",
+        "timm:test_vit",
+        "random, seed 0",
+        "1,040",
+        "306,240",
+    ):
+        assert words in ran.out
+    assert "4 tokens an image, from grid features, averaged to 2 x 2" in ran.out
+    assert "'A picture of'" in ran.out
+
+
+def test_json_holds_fingerprints_and_sizes(linmap, model_dir):
+    facts = json.loads(linmap("info", model_dir, "--json").out)
+    recorded = json.loads((model_dir / "config.json").read_text())["backbones"]
+    for role, fingerprint in recorded.items():
+        assert fingerprint.items() <= facts["frozen"][role].items()
+    projector = facts["trained"]["projector"]
+    assert (projector["inputs"], projector["outputs"], projector["parameters"]) == (64, 16, 64 * 16 + 16)
+    assert projector["dtype"] == "float32"
+    assert facts["prefix"]["tokens_per_image"] == 4
+    assert facts["generation"] == {"max_new_tokens": 6}
+    assert facts["files"]["model.safetensors"] == (model_dir / "model.safetensors").stat().st_size
+
+
+def test_the_sizes_are_those_of_the_loaded_model(linmap, model_dir):
+    from linmap import LinearVisionPrefixModel
+
+    model = LinearVisionPrefixModel.from_pretrained(model_dir)
+    facts = json.loads(linmap("info", model_dir, "--json").out)
+    assert facts["frozen"]["encoder"]["parameters"] == model.encoder.num_parameters()
+    assert facts["frozen"]["language_model"]["parameters"] == model.language_model.num_parameters()
+
+
+def test_frozen_parts_need_not_be_at_hand(linmap, model_dir, tmp_path):
+    folder = tmp_path / "projection"
+    shutil.copytree(model_dir, folder, ignore=shutil.ignore_patterns("encoder", "language_model"))
+    config = json.loads((folder / "config.json").read_text())
+    config["checkpoint_contents"] = "projector"
+    config["backbones"]["language_model"]["name"] = "nowhere/to-be-found"
+    (folder / "config.json").write_text(json.dumps(config))
+    facts = json.loads(linmap("info", folder, "--json").out)
+    assert facts["frozen"]["language_model"]["name"] == "nowhere/to-be-found"
+    assert facts["frozen"]["language_model"]["in_folder"] is False
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda file: file.unlink(), "holds no model.safetensors with a projection"),
+        (lambda file: file.write_bytes(file.read_bytes()[:100]), "model.safetensors is damaged or cut off"),
+    ],
+)
+def test_a_damaged_model_is_one_line(linmap, model_dir, tmp_path, damage, words):
+    folder = shutil.copytree(model_dir, tmp_path / "broken")
+    damage(folder / "model.safetensors")
+    ran = linmap("info", folder)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("linmap: error: ")
+    assert ran.err.count("\n") == 1
+    assert words in ran.err
