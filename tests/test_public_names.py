@@ -67,6 +67,8 @@ def test_every_public_name_stands_on_an_api_page(repository, name):
         "from linmap.prefix.processing import LinearVisionPrefixProcessor",
         "from linmap.recipes import train",
         "from transformers import AutoModelForImageTextToText",
+        "import linmap; from transformers import AutoTokenizer",
+        "import linmap; from transformers import PreTrainedModel",
     ],
 )
 def test_whatever_is_imported_first_the_auto_classes_know_the_models(first):

@@ -8,6 +8,7 @@ transformers, is itself still being imported; the modules named here therefore u
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from types import ModuleType
 
@@ -20,14 +21,37 @@ _WAITING = {
     "transformers.models.auto.modeling_auto": ("linmap.prefix.modeling",),
     "transformers.models.auto.processing_auto": ("linmap.prefix.processing",),
 }
+# what linmap's models need whole, and what imports an Auto class while it is itself being imported
+_NEEDED = (
+    "transformers.feature_extraction_utils",
+    "transformers.generation.utils",
+    "transformers.modeling_utils",
+    "transformers.models.auto.image_processing_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.processing_utils",
+    "transformers.tokenization_utils_base",
+)
 
 
 def register_with_transformers() -> None:
     """Registers now where transformers is imported already, and otherwise when it will be."""
-    for auto_module in _WAITING:
-        register_post_import_hook(_import_waiting, auto_module)
+    for module in (*_WAITING, *_NEEDED):
+        register_post_import_hook(_import_waiting, module)
 
 
-def _import_waiting(auto_module: ModuleType) -> None:
-    for name in _WAITING[auto_module.__name__]:
-        import_module(name)
+def _import_waiting(imported: ModuleType) -> None:
+    """Imports what waits for Auto classes that are there; while something needed is half imported, it goes on waiting.
+
+    Args:
+        imported: The module that has just been executed; it counts as whole.
+    """
+
+    def whole(name: str) -> bool:
+        spec = getattr(sys.modules[name], "__spec__", None)
+        return name == imported.__name__ or not getattr(spec, "_initializing", False)
+
+    if all(whole(name) for name in _NEEDED if name in sys.modules):
+        for auto_module, names in _WAITING.items():
+            if auto_module in sys.modules and whole(auto_module):
+                for name in names:
+                    import_module(name)

@@ -64,6 +64,8 @@ def features() -> Callable[..., torch.Tensor]:
 
 @pytest.fixture(scope="session")
 def photos() -> list[Image.Image]:
-    """Three noisy pictures that differ."""
+    """Three pictures that have little in common: stripes, noise, and nearly black."""
     generator = np.random.default_rng(0)
-    return [Image.fromarray(generator.integers(0, 255, (48, 64, 3), dtype=np.uint8)) for _ in range(3)]
+    noise = generator.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    stripes = np.tile(np.repeat(np.array([[[255, 0, 0]], [[0, 255, 255]]], dtype=np.uint8), 8, axis=0), (3, 64, 1))
+    return [Image.fromarray(pixels) for pixels in (stripes, noise, noise // 16)]

@@ -9,9 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# first, as in linmap.prefix: importing the Auto classes imports the models, which need the modules below
-import transformers.models.auto.modeling_auto  # noqa: F401
-
 if TYPE_CHECKING:
     from linmap.encoders.configuration import ImageEncoderConfig
     from linmap.encoders.loading import load_encoder
@@ -32,3 +29,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+# As in linmap.prefix: importing the Auto classes imports the models, which must not happen in the middle of one of the
+# modules here; and here at the end, because the models look names up above.
+import transformers.models.auto.modeling_auto  # noqa: E402, F401
