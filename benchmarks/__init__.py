@@ -1,0 +1,1 @@
+"""Measured comparisons; run as `python -m benchmarks.NAME` from the repository."""

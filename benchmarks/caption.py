@@ -1,0 +1,232 @@
+"""Captioning in batches against one photo at a time; training with the head where it is needed against everywhere.
+
+    python -m benchmarks.caption            some ten minutes; writes docs/performance.md
+    python -m benchmarks.caption --quick    fewer photos, steps and rounds; writes nothing
+
+Every measurement runs in a process of its own, the two sides in turn, and the median over the rounds counts. On the
+CPU, with the bundled model unless `--model` names another. Peak memory is the operating system's (`ru_maxrss`), less
+what the process held before the step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+REPOSITORY = Path(__file__).parents[1]
+PAGE = REPOSITORY / "docs" / "performance.md"
+START, END = "<!-- measured by benchmarks/caption.py: start -->", "<!-- measured by benchmarks/caption.py: end -->"
+BATCH_SIZE = 16
+LOSS_TOLERANCE = 1e-5
+
+CASES: dict[str, tuple[str, ...]] = {
+    "one at a time": ("captioning", "--batch-size", "1"),
+    "batched": ("captioning", "--batch-size", str(BATCH_SIZE)),
+    "head everywhere": ("training", "--head", "all"),
+    "head on scored": ("training", "--head", "scored"),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    photos: int
+    steps: int
+    rounds: int
+
+
+FULL = Size(photos=64, steps=8, rounds=3)
+QUICK = Size(photos=16, steps=2, rounds=1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: what ours reaches, what the other does, and the bound on their ratio (`""`: none)."""
+
+    what: str
+    ours: str
+    other: str
+    ratio: float
+    target: str
+    met: bool
+
+    @property
+    def verdict(self) -> str:
+        """For the terminal."""
+        if not self.target:
+            return ""
+        return "met" if self.met else "MISSED"
+
+
+def measure(size: Size, model: str | None, dtype: str) -> dict[str, dict[str, Any]]:
+    """Runs every case `size.rounds` times, in turn; each number is the median over the rounds."""
+    found: dict[str, list[dict[str, Any]]] = {case: [] for case in CASES}
+    for round_number in range(size.rounds):
+        for case, words in CASES.items():
+            print(f"round {round_number + 1} of {size.rounds}: {case}", file=sys.stderr, flush=True)
+            count = size.photos if words[0] == "captioning" else size.steps
+            found[case].append(
+                _run(*words, "--count", str(count), "--dtype", dtype, *(["--model", model] if model else []))
+            )
+    return {case: _median(results) for case, results in found.items()}
+
+
+def _run(*words: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.measurements", *words]
+    ran = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def _median(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Numbers by their median; what is no number is the same in every round."""
+    return {
+        name: statistics.median(result[name] for result in results) if type(value) in (int, float) else value
+        for name, value in results[0].items()
+    }
+
+
+def compare(found: dict[str, dict[str, Any]]) -> list[Row]:
+    """The rows of the table, from the medians."""
+    batched, single = found["batched"], found["one at a time"]
+    scored, everywhere = found["head on scored"], found["head everywhere"]
+    captioning = batched["samples_per_second"] / single["samples_per_second"]
+    training = scored["samples_per_second"] / everywhere["samples_per_second"]
+    step = scored["step_bytes"] / everywhere["step_bytes"]
+    whole = scored["peak_bytes"] / everywhere["peak_bytes"]
+    apart = abs(scored["loss"] - everywhere["loss"])
+    return [
+        Row(
+            f"captions per second, batch {BATCH_SIZE} against one photo at a time",
+            f"{batched['samples_per_second']:.2f}",
+            f"{single['samples_per_second']:.2f}",
+            captioning,
+            "at least 4x",
+            captioning >= 4,
+        ),
+        Row(
+            "training samples per second, head on scored positions against on all",
+            f"{scored['samples_per_second']:.1f}",
+            f"{everywhere['samples_per_second']:.1f}",
+            training,
+            "at least 1.15x",
+            training >= 1.15,
+        ),
+        Row(
+            "peak memory of that step, above the model at rest",
+            _megabytes(scored["step_bytes"]),
+            _megabytes(everywhere["step_bytes"]),
+            step,
+            "at most 0.75x",
+            step <= 0.75,
+        ),
+        Row(
+            "peak memory of the whole process in that step",
+            _megabytes(scored["peak_bytes"]),
+            _megabytes(everywhere["peak_bytes"]),
+            whole,
+            "",
+            True,
+        ),
+        Row(
+            "loss of that step",
+            f"{scored['loss']:.6f}",
+            f"{everywhere['loss']:.6f}",
+            scored["loss"] / everywhere["loss"],
+            f"equal to {LOSS_TOLERANCE:g}",
+            apart <= LOSS_TOLERANCE,
+        ),
+    ]
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def machine() -> str:
+    """What the numbers were taken on, in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "timm"))
+    cores = os.cpu_count()
+    return f"{_processor()}, {cores} cores, {memory:.0f} GiB; Python {platform.python_version()}, {libraries}"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def conditions(found: dict[str, dict[str, Any]], size: Size) -> str:
+    """What was measured, in two lines."""
+    batched, scored = found["batched"], found["head on scored"]
+    alike = sum(
+        ours == other for ours, other in zip(batched["captions"], found["one at a time"]["captions"], strict=True)
+    )
+    return (
+        f"{size.photos} photos, {size.steps} steps, median of {size.rounds}. Language model in "
+        f"{batched['dtype'].removeprefix('torch.')}; a training batch of {scored['samples']} captions has "
+        f"{scored['positions']} positions, {scored['scored_positions']} of them scored. "
+        f"{alike} of {len(batched['captions'])} captions are the same in batches and one at a time."
+    )
+
+
+def print_table(rows: list[Row]) -> None:
+    """The comparison, for the terminal."""
+    table = Table()
+    for heading in ("what", "ours", "other", "ratio", "target", ""):
+        table.add_column(heading, justify="left" if heading in ("what", "target") else "right", overflow="fold")
+    for row in rows:
+        table.add_row(row.what, row.ours, row.other, f"{row.ratio:.2f}x", row.target, row.verdict)
+    Console().print(table)
+
+
+def write_page(page: Path, rows: list[Row], notes: list[str]) -> None:
+    """Puts the comparison between the markers of `page`, and leaves the rest as it is."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"{page} lacks the markers {START} and {END}; put them where the table belongs.")
+    lines = ["| what | ours | other | ratio | target |", "|---|---:|---:|---:|---|"]
+    lines += [f"| {row.what} | {row.ours} | {row.other} | {row.ratio:.2f}x | {row.target} |" for row in rows]
+    text = "\n".join(["", "", *lines, "", *notes, "", ""])
+    page.write_text(f"{before}{START}{text}{END}{after}", encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures, prints, writes; returns 1 when a full run misses a target."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="rough numbers in little time; writes nothing")
+    parser.add_argument("--model", help="folder or Hub id; default: the bundled model")
+    parser.add_argument("--dtype", default="auto", help="number format of the language model")
+    chosen = parser.parse_args(arguments)
+    size = QUICK if chosen.quick else FULL
+    found = measure(size, chosen.model, chosen.dtype)
+    rows = compare(found)
+    notes = [conditions(found, size), "", f"Machine: {machine()}."]
+    print_table(rows)
+    print("\n".join(notes))
+    if chosen.quick:
+        return 0
+    if chosen.model is None:
+        write_page(PAGE, rows, notes)
+    return 0 if all(row.met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
