@@ -71,16 +71,15 @@ class Row:
         return "met" if self.met else "MISSED"
 
 
-def measure(size: Size, model: str | None, dtype: str) -> dict[str, dict[str, Any]]:
+def measure(size: Size, model: str | None) -> dict[str, dict[str, Any]]:
     """Runs every case `size.rounds` times, in turn; each number is the median over the rounds."""
     found: dict[str, list[dict[str, Any]]] = {case: [] for case in CASES}
     for round_number in range(size.rounds):
         for case, words in CASES.items():
             print(f"round {round_number + 1} of {size.rounds}: {case}", file=sys.stderr, flush=True)
             count = size.photos if words[0] == "captioning" else size.steps
-            found[case].append(
-                _run(*words, "--count", str(count), "--dtype", dtype, *(["--model", model] if model else []))
-            )
+            named = ["--model", model] if model else []
+            found[case].append(_run(*words, "--count", str(count), *named))
     return {case: _median(results) for case, results in found.items()}
 
 
@@ -174,13 +173,12 @@ def _processor() -> str:
 
 def conditions(found: dict[str, dict[str, Any]], size: Size) -> str:
     """What was measured, in two lines."""
-    batched, scored = found["batched"], found["head on scored"]
-    alike = sum(
-        ours == other for ours, other in zip(batched["captions"], found["one at a time"]["captions"], strict=True)
-    )
+    batched, single, scored = found["batched"], found["one at a time"], found["head on scored"]
+    alike = sum(ours == other for ours, other in zip(batched["captions"], single["captions"], strict=True))
+    captioning, training = (case["dtype"].removeprefix("torch.") for case in (batched, scored))
     return (
-        f"{size.photos} photos, {size.steps} steps, median of {size.rounds}. Language model in "
-        f"{batched['dtype'].removeprefix('torch.')}; a training batch of {scored['samples']} captions has "
+        f"{size.photos} photos, {size.steps} steps, median of {size.rounds}. The language model captions in "
+        f"{captioning} and trains in {training}. A training batch of {scored['samples']} captions has "
         f"{scored['positions']} positions, {scored['scored_positions']} of them scored. "
         f"{alike} of {len(batched['captions'])} captions are the same in batches and one at a time."
     )
@@ -213,10 +211,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="rough numbers in little time; writes nothing")
     parser.add_argument("--model", help="folder or Hub id; default: the bundled model")
-    parser.add_argument("--dtype", default="auto", help="number format of the language model")
     chosen = parser.parse_args(arguments)
     size = QUICK if chosen.quick else FULL
-    found = measure(size, chosen.model, chosen.dtype)
+    found = measure(size, chosen.model)
     rows = compare(found)
     notes = [conditions(found, size), "", f"Machine: {machine()}."]
     print_table(rows)

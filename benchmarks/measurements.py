@@ -29,12 +29,12 @@ TRAINING_BATCH = 32
 """As in the recipe of the bundled model."""
 
 
-def measure_captioning(model: str | None, dtype: str, batch_size: int, count: int) -> dict[str, Any]:
+def measure_captioning(model: str | None, batch_size: int, count: int) -> dict[str, Any]:
     """Captions `count` photos as `linmap caption` does: photos per second, and the captions."""
     from linmap.cli.models import load_captioner
     from linmap.prefix.captioning import caption_photos
 
-    captioner = load_captioner(model, "cpu", dtype)
+    captioner = load_captioner(model, "cpu")
     photos = [PHOTOS[number % len(PHOTOS)] for number in range(count)]
     list(caption_photos(*captioner, photos[:batch_size], batch_size=batch_size))  # warm: caches of the libraries below
     start = time.perf_counter()
@@ -47,17 +47,18 @@ def measure_captioning(model: str | None, dtype: str, batch_size: int, count: in
     }
 
 
-def measure_training(model: str | None, dtype: str, head: str, count: int) -> dict[str, Any]:
+def measure_training(model: str | None, head: str, count: int) -> dict[str, Any]:
     """Takes `count` optimiser steps on one batch: samples per second, peak memory in bytes, and the first loss.
 
     `head="scored"` is the model's own training step; `head="all"` asks for the logits of every position and scores
-    them with the same loss function.
+    them with the same loss function. The language model is in the number format the projection was trained in.
     """
     import torch
 
-    from linmap.cli.models import load_captioner
+    from linmap.cli.models import load_captioner, model_folder, read_config
 
-    captioner = load_captioner(model, "cpu", dtype)
+    trained_in = read_config(model_folder(model))["text_config"].get("dtype") or "float32"
+    captioner = load_captioner(model, "cpu", trained_in)
     inputs = _training_batch(captioner.model, captioner.processor)
     captioner.model.train()
     optimizer = torch.optim.AdamW(captioner.model.projector.parameters(), lr=1e-4)
@@ -144,16 +145,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("captioning", "training"))
     parser.add_argument("--model", help="folder or Hub id; default: the bundled model")
-    parser.add_argument("--dtype", default="auto")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--head", choices=("scored", "all"), default="scored")
     parser.add_argument("--count", type=int, required=True, help="photos to caption, or training steps")
     arguments = parser.parse_args()
     quiet_libraries()
     if arguments.what == "captioning":
-        found = measure_captioning(arguments.model, arguments.dtype, arguments.batch_size, arguments.count)
+        found = measure_captioning(arguments.model, arguments.batch_size, arguments.count)
     else:
-        found = measure_training(arguments.model, arguments.dtype, arguments.head, arguments.count)
+        found = measure_training(arguments.model, arguments.head, arguments.count)
     print(json.dumps(found))
 
 

@@ -24,7 +24,7 @@ def model(tmp_path: Path, tiny_lm_dir) -> Path:
 
 
 def test_both_sides_are_measured_in_one_run_and_their_losses_agree(model, capfd):
-    found = benchmark.measure(benchmark.Size(photos=2, steps=1, rounds=1), str(model), "float32")
+    found = benchmark.measure(benchmark.Size(photos=2, steps=1, rounds=1), str(model))
     assert set(found) == set(benchmark.CASES)
     assert all(case["samples_per_second"] > 0 for case in found.values())
     assert found["head on scored"]["scored_positions"] < found["head on scored"]["positions"]

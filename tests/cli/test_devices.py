@@ -39,15 +39,13 @@ def test_a_dtype_that_is_named_is_taken(name):
     assert dtype_for(name, CPU, torch.float32) == getattr(torch, name)
 
 
-def test_auto_is_what_the_projection_was_trained_in():
+def test_auto_on_an_accelerator_is_what_the_projection_was_trained_in():
     cuda = torch.device("cuda")
     assert dtype_for("auto", cuda, torch.bfloat16) == torch.bfloat16
     assert dtype_for("auto", cuda, torch.float16) == torch.float16
     assert dtype_for("auto", cuda, None) == torch.float32
-    assert dtype_for("auto", CPU, torch.float32) == torch.float32
 
 
-def test_auto_on_cpu_keeps_to_formats_the_cpu_is_quick_in():
-    quick = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    assert dtype_for("auto", CPU, torch.bfloat16) == (torch.bfloat16 if quick else torch.float32)
-    assert dtype_for("auto", CPU, torch.float16) == torch.float32
+@pytest.mark.parametrize("trained_in", [torch.bfloat16, torch.float16, torch.float32, None])
+def test_auto_on_a_cpu_is_float32_so_that_batches_do_not_change_captions(trained_in):
+    assert dtype_for("auto", CPU, trained_in) == torch.float32

@@ -40,7 +40,7 @@ def caption(
     batch_size: Annotated[int, typer.Option(min=1, help="Photos captioned at a time.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     dtype: Annotated[
-        str, typer.Option(help="Number format of the language model: auto, bfloat16, float16 or float32.")
+        str, typer.Option(help="Of the language model: auto (float32 on a CPU), bfloat16, float16 or float32.")
     ] = "auto",
 ) -> None:
     """Caption photos.
@@ -88,9 +88,10 @@ def _answers(
 
 def _captioned(photos: list[str], model: str | None, device: str, dtype: str, **how: Any) -> Iterator[Any]:
     from linmap.cli.messages import quiet_libraries
+    from linmap.cli.models import load_captioner, model_folder, read_config
 
+    read_config(model_folder(model))  # a wrong name is said before torch is imported, which takes seconds
     quiet_libraries()
-    from linmap.cli.models import load_captioner
     from linmap.prefix.captioning import caption_photos
 
     captioner = load_captioner(model, device, dtype)
