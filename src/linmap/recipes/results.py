@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,11 @@ def write_results(
     facts: RunFacts,
 ) -> None:
     """Writes the model as it is and everything about the run; the log comes last and says that all is there."""
+    said = asdict(recipe.generation)
+    if said.pop("one_line"):
+        pieces = processor.tokenizer.batch_decode([[token] for token in range(len(processor.tokenizer))])
+        said["suppress_tokens"] = [token for token, piece in enumerate(pieces) if "\n" in piece]
+    model.generation_config.update(**said)
     model.save_pretrained(folder.path)
     processor.save_pretrained(folder.path)
     plot_losses(state.log_history, folder.path / "loss.png")

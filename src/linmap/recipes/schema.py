@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 
 from linmap.errors import RecipeError, UnknownNameError
 
-__all__ = ["DataRecipe", "EvaluationRecipe", "InitialisationRecipe", "ModelRecipe", "Recipe", "TrainingRecipe"]
+__all__ = [
+    "DataRecipe",
+    "EvaluationRecipe",
+    "GenerationRecipe",
+    "InitialisationRecipe",
+    "ModelRecipe",
+    "Recipe",
+    "TrainingRecipe",
+]
 
 FEATURES = ("grid", "pooled")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -219,6 +227,29 @@ class EvaluationRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GenerationRecipe:
+    """What the finished model's `generate` does unless told otherwise; captions while training are greedy.
+
+    Args:
+        num_beams: Beams of the search; 1 is greedy.
+        length_penalty: Exponent of the length that beam scores are divided by; below 1 favours short captions.
+        no_repeat_ngram_size: Runs of so many words never come twice; 0 allows them.
+        min_new_tokens: Shortest caption, in tokens; without it a photo unlike the training photos may get none.
+        one_line: Tokens with a line break are never generated; after one, a language model leaves the photo behind.
+    """
+
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    min_new_tokens: int = 0
+    one_line: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("generation.num_beams", self.num_beams, 1)
+        _at_least("generation.no_repeat_ngram_size", self.no_repeat_ngram_size, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A whole training run as data.
 
@@ -235,4 +266,5 @@ class Recipe:
     training: TrainingRecipe
     initialisation: InitialisationRecipe = field(default_factory=InitialisationRecipe)
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
+    generation: GenerationRecipe = field(default_factory=GenerationRecipe)
     license: str | None = None
