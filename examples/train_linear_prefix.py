@@ -3,7 +3,7 @@
     python examples/train_linear_prefix.py --quick
     python examples/train_linear_prefix.py --captions captions.json --images photos/ --steps 2000 --output runs/mine
 
-Without `--captions` it learns five example photos by heart, which shows the moving parts and nothing more. `--quick`
+Without `--captions` it learns four example photos by heart, which shows the moving parts and nothing more. `--quick`
 takes eight steps. For real runs there is `linmap train`, which adds recipes, plots, samples and resuming.
 """
 
@@ -22,7 +22,6 @@ from linmap.prefix.captioning import caption_photos
 
 PHOTOS = Path(__file__).parent / "photos"
 EXAMPLES = [
-    Captioned(PHOTOS / "skateboarder.jpg", ("a boy does a trick on a skateboard in an empty pool",)),
     Captioned(PHOTOS / "tennis.jpg", ("a tennis player serves on a clay court",)),
     Captioned(PHOTOS / "birthday.jpg", ("four people sit at a table with a birthday cake",)),
     Captioned(PHOTOS / "street.jpg", ("a man leans on a post beside a blue car",)),
@@ -35,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="wheel:efficientnet-lite0")
     parser.add_argument("--language-model", default="wheel:smollm2-135m-instruct")
-    parser.add_argument("--captions", type=Path, help="captions file, Flickr8k-style or COCO; default: five photos")
+    parser.add_argument("--captions", type=Path, help="captions file, Flickr8k-style or COCO; default: four photos")
     parser.add_argument("--images", type=Path, help="folder of its photos")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--output", type=Path, default=None, help="where the projection goes; default: nowhere")
