@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -103,7 +104,8 @@ def compare(found: dict[str, dict[str, Any]]) -> list[Row]:
     scored, everywhere = found["head on scored"], found["head everywhere"]
     captioning = batched["samples_per_second"] / single["samples_per_second"]
     training = scored["samples_per_second"] / everywhere["samples_per_second"]
-    step = scored["step_bytes"] / everywhere["step_bytes"]
+    # of a tiny model's step nothing may show above the model at rest
+    step = scored["step_bytes"] / everywhere["step_bytes"] if everywhere["step_bytes"] else math.nan
     whole = scored["peak_bytes"] / everywhere["peak_bytes"]
     apart = abs(scored["loss"] - everywhere["loss"])
     return [

