@@ -1,6 +1,6 @@
 """Captioning in batches against one photo at a time; training with the head where it is needed against everywhere.
 
-    python -m benchmarks.caption            some ten minutes; writes docs/performance.md
+    python -m benchmarks.caption            some six minutes; writes docs/performance.md
     python -m benchmarks.caption --quick    fewer photos, steps and rounds; writes nothing
 
 Every measurement runs in a process of its own, the two sides in turn, and the median over the rounds counts. On the
@@ -49,7 +49,7 @@ class Size:
     rounds: int
 
 
-FULL = Size(photos=64, steps=8, rounds=3)
+FULL = Size(photos=32, steps=8, rounds=3)
 QUICK = Size(photos=16, steps=2, rounds=1)
 
 

@@ -53,6 +53,7 @@ class ModelRecipe:
         features: `grid` keeps one image token for each cell, `pooled` takes the encoder's own pooled vector.
         grid_size: Side of the grid the encoder's own grid is averaged to, in cells; None keeps it as it is.
         prefix_length: Image tokens made from one pooled feature (grid features: 1).
+        feature_dropout: Share of the feature channels dropped in training, 0 to 1, the same in all cells of a photo.
         projector_dropout: Share of the projected values dropped in training, 0 to 1 (the paper's code: 0.1).
         prompt: Text between the image and the caption, in training and afterwards; may be empty.
     """
@@ -67,6 +68,7 @@ class ModelRecipe:
     features: str = "grid"
     grid_size: int | None = None
     prefix_length: int = 1
+    feature_dropout: float = 0.0
     projector_dropout: float = 0.0
     prompt: str = "A picture of"
 
