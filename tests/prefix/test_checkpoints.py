@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 
-from linmap import LinearVisionPrefixModel
+from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor
+from linmap.encoders import load_encoder
 from linmap.errors import BackboneError, ConfigurationError, FingerprintMismatchError, ProjectionError
 
 
@@ -129,6 +130,69 @@ def test_a_folder_without_a_projection_says_what_it_holds(saved: Any, tmp_path: 
 def test_a_name_that_is_nowhere_is_one_clear_error() -> None:
     with pytest.raises(BackboneError, match="No checkpoint at 'no/where': it is no directory here"):
         LinearVisionPrefixModel.from_pretrained("no/where")
+
+
+def test_a_language_model_in_the_cache_needs_no_hub(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub is asked for digest and licence only; unreachable, it raises errors of its HTTP client."""
+    from linmap.language import loading
+
+    snapshot = tmp_path / "models--some--lm" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    save_file({"weight": torch.ones(1)}, snapshot / "model.safetensors")
+    (tmp_path / "models--some--lm" / "refs").mkdir()
+    (tmp_path / "models--some--lm" / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    found = loading._hub_fingerprint("some/lm", None, None)
+    assert (found.revision, found.file) == ("a" * 40, "model.safetensors")
+    assert found.sha256 is not None
+
+
+def without_one_weight(folder: Any) -> str:
+    """Takes one tensor out of a weight file, and names it."""
+    weights = load_file(folder / "model.safetensors")
+    name = sorted(weights)[-1]
+    kept = {key: value for key, value in weights.items() if key != name}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    return name
+
+
+@pytest.mark.parametrize("part", ["encoder", "language_model"])
+def test_a_frozen_part_with_missing_weights_is_an_error_and_never_random(
+    part: str, photo_model: Any, tmp_path: Any
+) -> None:
+    model, _ = photo_model("gptj")
+    model.save_pretrained(tmp_path, include_backbones=True)
+    name = without_one_weight(tmp_path / part)
+    with pytest.raises(BackboneError, match=rf"lacks 1 of its weights, such as {name}.*never replaced by random"):
+        LinearVisionPrefixModel.from_pretrained(tmp_path)
+
+
+def test_what_learns_beside_the_projection_is_not_left_out_in_silence(photo_model: Any, tmp_path: Any) -> None:
+    model, _ = photo_model("gptj")
+    next(model.language_model.parameters()).requires_grad_(True)
+    with pytest.raises(ConfigurationError, match=r"1 weights of the language_model learn.*include_backbones=True"):
+        model.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path, include_backbones=True)
+
+
+def test_an_encoder_of_another_image_size_comes_back_with_it(tiny_lm_dir: Any, photos: Any, tmp_path: Any) -> None:
+    encoder_kwargs = {"pretrained": False, "seed": 0, "image_size": 96}
+    model = LinearVisionPrefixModel.from_backbones(
+        "timm:test_vit", str(tiny_lm_dir("gptj")), grid_size=2, encoder_kwargs=encoder_kwargs
+    )
+    processor = LinearVisionPrefixProcessor.for_model(model)
+    model.save_pretrained(tmp_path)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path)
+    assert again.encoder.config.image_size == 96
+    assert torch.equal(logits(model, processor, photos), logits(again, processor, photos))
+
+
+def test_an_encoder_that_does_not_fit_is_refused_when_it_is_loaded(saved: Any) -> None:
+    other = load_encoder("timm:test_resnet", pretrained=False, seed=0)
+    with pytest.raises(ProjectionError, match=r"'timm:test_resnet.*': that one gives 4 image tokens of 96 channels"):
+        LinearVisionPrefixModel.from_pretrained(saved[2], encoder=other)
 
 
 def test_unknown_arguments_are_named(saved: Any) -> None:

@@ -114,13 +114,26 @@ def test_penalties_never_look_up_a_placeholder(settings: dict[str, Any], tiny_lm
     from linmap import LinearVisionPrefixModel
 
     model = LinearVisionPrefixModel.from_backbones(None, tiny_lm("llama"), feature_dim=6, num_image_tokens=4)
-    ids = torch.tensor([[320, 320, 320, 320, 7, 9]])
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "image_features": features(1)}
-    assert model.generate(**inputs, max_new_tokens=4, **settings).shape[1] > ids.shape[1]
+    for words in ([7, 9], []):  # behind the image a prompt, or nothing
+        ids = torch.tensor([[320, 320, 320, 320, *words]])
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "image_features": features(1)}
+        assert model.generate(**inputs, max_new_tokens=4, **settings).shape[1] > ids.shape[1]
 
 
 def test_a_repetition_penalty_is_that_of_the_words_alone(feature_model: Any, features: Any) -> None:
     from linmap.prefix.placeholders import without_placeholders
 
     ids = torch.tensor([[300, 300, 7, 9], [2, 300, 7, 8]])
-    assert without_placeholders(ids, 300).tolist() == [[9, 9, 7, 9], [2, 8, 7, 8]]
+    assert without_placeholders(ids, 300, 320).tolist() == [[9, 9, 7, 9], [2, 8, 7, 8]]
+    assert without_placeholders(torch.tensor([[300, 300]]), 300, 320).tolist() == [[319, 319]]
+
+
+def test_a_placeholder_is_never_drawn(feature_model: Any, features: Any) -> None:
+    model, processor = feature_model("gptj")
+    inputs = processor(image_features=features(1), return_tensors="pt")
+    torch.manual_seed(0)
+    drawn = model.generate(
+        **inputs, max_new_tokens=20, do_sample=True, top_k=0, temperature=100.0, num_return_sequences=100
+    )
+    assert processor.image_token_id < model.config.text_config.vocab_size
+    assert not (drawn[:, inputs["input_ids"].shape[1] :] == processor.image_token_id).any()

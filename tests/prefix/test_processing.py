@@ -19,6 +19,14 @@ def test_an_image_without_text_gets_the_prompt_behind_it(photo_model: Any, photo
     assert inputs["pixel_values"].shape[0] == 1
 
 
+def test_an_image_may_be_given_by_its_path(photo_model: Any, photos: Any, tmp_path: Any) -> None:
+    _, processor = photo_model()
+    photos[0].save(tmp_path / "photo.png")
+    for given in (str(tmp_path / "photo.png"), [str(tmp_path / "photo.png")]):
+        inputs = processor(images=given, return_tensors="pt")
+        assert torch.equal(inputs["pixel_values"], processor(images=photos[0], return_tensors="pt")["pixel_values"])
+
+
 def test_text_without_a_mark_gets_its_image_in_front(feature_model: Any, features: Any) -> None:
     _, processor = feature_model()
     marked = processor(image_features=features(1), text=["<image>a dog"], return_tensors="pt")

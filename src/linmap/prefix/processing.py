@@ -107,7 +107,7 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         """Makes the model's inputs.
 
         Args:
-            images: One PIL image, a list, or a list of lists (several images per text), in reading order.
+            images: One PIL image, path or URL, a list, or a list of lists (several images per text), in reading order.
             text: One text or a list; `<image>` marks the place of an image.
             image_features: Instead of images: `(images, cells, feature_dim)`.
             **kwargs: As in transformers (`return_tensors="pt"`, …). Texts are padded to the longest by default.
@@ -125,6 +125,8 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
             raise ConfigurationError("This processor has no image processor: its model takes image_features only.")
         if images is None and image_features is None and text is None:
             raise ConfigurationError("Give images, image_features or text.")
+        if images is not None:
+            images = self.image_processor.fetch_images(images)
         count = len(image_features) if image_features is not None else _count(images)
         texts = self._placed(text, count)
         kwargs.setdefault("padding", True)
