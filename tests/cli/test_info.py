@@ -72,3 +72,35 @@ def test_a_damaged_model_is_one_line(linmap, model_dir, tmp_path, damage, words)
     assert ran.err.startswith("linmap: error: ")
     assert ran.err.count("\n") == 1
     assert words in ran.err
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told", "captioned"),
+    [
+        (
+            "config.json",
+            "{",
+            "config.json is damaged: Expecting property",
+            "config.json is damaged: Expecting property",
+        ),
+        ("config.json", "[]", "config.json is damaged: it holds a list", "config.json is damaged: it holds a list"),
+        ("config.json", '{"model_type": "linear_vision_prefix", "text_config": 3}', "cannot be loaded", "be loaded"),
+        ("processor_config.json", "[]", "processor_config.json is damaged: it holds a list", "cannot be loaded"),
+        ("tokenizer.json", "{", None, "cannot be loaded"),
+    ],
+)
+def test_damaged_settings_are_one_line(linmap, model_dir, photos, tmp_path, file, content, told, captioned):
+    folder = shutil.copytree(model_dir, tmp_path / "broken")
+    (folder / file).write_text(content)
+    for ran, words in (
+        (linmap("info", folder), told),
+        (linmap("caption", photos / "a.jpg", "--model", folder), captioned),
+    ):
+        if words is None:  # `info` tells nothing of the tokenizer
+            assert (ran.code, ran.err) == (0, "")
+            continue
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith("linmap: error: ")
+        assert ran.err.count("\n") == 1
+        assert words in ran.err
+        assert "again" in ran.err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,18 @@ def test_a_word_for_no_photo_says_why(folder):
         "folders below are not read.",
         ": nothing matches this pattern; check it.",
     ]
+
+
+def test_a_word_that_no_system_can_look_up_is_the_reason_for_itself_alone(folder):
+    long = "x" * 400
+    assert named(long, folder / "b.png") == [str(folder / "b.png")]
+    assert missing(long) == [f"{long}: cannot be looked up (File name too long); check the path."]
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_is_closed_to_the_user_is_the_reason_for_itself_alone(folder):
+    (folder / "empty").chmod(0)
+    assert missing(folder / "empty") == [
+        f"{folder / 'empty'}: this folder cannot be read (Permission denied); check its permissions."
+    ]
+    assert named(folder / "empty", folder / "b.png") == [str(folder / "b.png")]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from linmap.data import Captioned, caption_examples, from_dataset, open_photo, read_captions
-from linmap.data.captions import normalise_caption
+from linmap.data.captions import load_split, normalise_caption
 from linmap.data.images import UnreadableImages
 from linmap.errors import CaptionDataError, TooManyUnreadableImagesError, UnknownNameError, UnreadableImageError
 
@@ -249,6 +249,80 @@ def test_a_dictionary_of_splits_and_a_stream_say_what_to_give(photos):
         from_dataset(datasets.DatasetDict({"train": dataset}))
     with pytest.raises(CaptionDataError, match="load it without streaming=True"):
         from_dataset(dataset.to_iterable_dataset())
+
+
+@pytest.fixture
+def saved(photos, tmp_path):
+    def save(content: datasets.Dataset | datasets.DatasetDict) -> str:
+        content.save_to_disk(tmp_path / "saved")
+        return str(tmp_path / "saved")
+
+    return save
+
+
+def with_captions(photos, split: str | None = None) -> datasets.Dataset:
+    dataset = rows(photos, caption=["A dog", "Two cats", "A horse"])
+    return datasets.Dataset(dataset.data, info=dataset.info, split=datasets.Split(split) if split else None)
+
+
+def test_a_split_of_a_saved_dictionary_of_splits_is_loaded(photos, saved):
+    whole = with_captions(photos)
+    name = saved(datasets.DatasetDict({"train": whole.select([0, 2]), "val": whole.select([1])}))
+    assert [len(from_dataset(load_split(name, split))) for split in ("train", "val")] == [2, 1]
+    with pytest.raises(UnknownNameError, match=r"Unknown split 'vall'. Did you mean 'val'"):
+        load_split(name, "vall")
+    with pytest.raises(CaptionDataError, match="dictionary of splits; give one of them: 'train', 'val'"):
+        from_dataset(load_split(name))
+
+
+@pytest.mark.parametrize(
+    ("split", "found"), [(None, "names no split"), ("train", "is the split 'train'"), ("test", "is the split 'test'")]
+)
+def test_a_saved_dataset_is_not_taken_for_a_split_it_is_not(photos, saved, split, found):
+    name = saved(with_captions(photos, split))
+    message = f"{found}, and 'val' is asked for. Leave the split out .*, or save a DatasetDict that holds both splits"
+    with pytest.raises(CaptionDataError, match=message):
+        load_split(name, "val")
+    assert len(load_split(name, split)) == len(load_split(name)) == 3
+
+
+@pytest.mark.parametrize("name", ["/nowhere/x", "nobody/no-such-dataset", "not a name?"])
+def test_a_dataset_that_is_not_to_be_had_is_one_clear_line(name):
+    with pytest.raises(CaptionDataError, match="Give a folder that save_to_disk wrote, or the name of") as caught:
+        load_split(name, "train")
+    assert str(caught.value).startswith(f"Cannot read the dataset {name!r}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_holds_no_dataset_or_half_of_one_is_one_clear_line(photos, saved):
+    with pytest.raises(CaptionDataError, match=r"Cannot read the dataset '.*photos': Directory .*photos is neither"):
+        load_split(str(photos), "train")
+    name = saved(with_captions(photos))
+    (Path(name) / "state.json").write_text("{")
+    with pytest.raises(CaptionDataError, match=r"Cannot read the dataset '.*saved': "):
+        load_split(name)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("Couldn't reach the Hugging Face Hub\nmore"),
+        datasets.exceptions.DatasetNotFoundError("Dataset 'a/b' doesn't exist"),
+        datasets.exceptions.DatasetGenerationError(),
+        RuntimeError("Dataset scripts are no longer supported, but found b.py"),
+        ValueError('Unknown split "val"'),
+    ],
+)
+def test_what_datasets_raises_is_said_in_the_error(monkeypatch, error):
+    def failing(name, split):
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", failing)
+    reason = str(error).split("\n")[0] or "DatasetGenerationError"
+    with pytest.raises(CaptionDataError) as caught:
+        load_split("a/b", "val")
+    assert f"Cannot read the dataset 'a/b': {reason}. Give a folder" in str(caught.value)
+    assert caught.value.__cause__ is error
 
 
 @pytest.mark.shared

@@ -45,6 +45,30 @@ def test_a_channels_last_grid_is_not_transposed():
     assert tower.grid_features(pixel_values).shape == (1, 7, 7, 32)
 
 
+@pytest.mark.parametrize(("architecture", "extra"), [("mixer_s16_224", 0), ("xcit_nano_12_p8_224", 1)])
+def test_a_model_that_says_no_size_of_its_grid_is_laid_out_as_timm_does(architecture, extra):
+    tower = TimmTower(architecture, {}).eval()
+    pixel_values = torch.randn(2, 3, 224, 224)
+    grid = tower.grid_features(pixel_values)
+    assert grid.shape[:3] == ((2, 14, 14) if extra == 0 else (2, 28, 28))
+    assert torch.equal(grid.flatten(1, 2), tower.network.forward_features(pixel_values)[:, extra:])
+    assert torch.equal(tower.grid_features(pixel_values), grid)
+
+
+def test_a_class_token_alone_is_no_grid():
+    tower = TimmTower("pit_ti_224", {}).eval()
+    with pytest.raises(
+        EncoderError, match=r"timm:pit_ti_224 gives no grid .* is of shape \(1, 1, 256\), .* row by row\. Take another"
+    ):
+        tower.grid_features(torch.randn(1, 3, 224, 224))
+
+
+def test_a_model_of_two_resolutions_is_no_grid():
+    tower = TimmTower("crossvit_tiny_240", {}).eval()
+    with pytest.raises(EncoderError, match=r"timm:crossvit_tiny_240 gives no grid of features: .* is a list, which"):
+        tower.grid_features(torch.randn(1, 3, 240, 240))
+
+
 # T9: without pooling, timm's BEiT has a norm that no checkpoint holds.
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,83 @@ def test_an_unknown_word_gets_a_suggestion(recipe_file: Callable[..., Path], ove
 def test_a_value_that_cannot_be_used_is_named(recipe_file: Callable[..., Path], override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(recipe_file(), [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.encoder_seed=-1", "it must be at least 0"),
+        ("model.image_size=0", "it must be at least 1"),
+        ("model.feature_dropout=1", "it must be at least 0 and less than 1"),
+        ("model.feature_dropout=-0.1", "it must be at least 0 and less than 1"),
+        ("model.projector_dropout=1.5", "it must be at least 0 and less than 1"),
+        ("initialisation.noise=-0.1", "it must be at least 0"),
+        ("training.learning_rate=0", "it must be greater than 0"),
+        ("training.learning_rate=-1e-3", "it must be greater than 0"),
+        ("training.learning_rate=.nan", "it must be greater than 0"),
+        ("training.betas=[0.9, 1.0]", "it must be at least 0 and less than 1"),
+        ("training.weight_decay=-0.1", "it must be at least 0"),
+        ("training.weight_decay=.nan", "it must be at least 0"),
+        ("training.warmup_steps=-1", "it must be at least 0"),
+        ("training.final_learning_rate=-0.1", "it must be at least 0"),
+        ("training.final_learning_rate=1.1", "it must be at most 1"),
+        ("training.max_grad_norm=-1", "it must be at least 0"),
+        ("training.seed=-1", "it must be at least 0"),
+        ("training.seed=4294967296", "it must be at most 4294967295"),
+        ("evaluation.every=0", "it must be at least 1"),
+        ("evaluation.photos=0", "it must be at least 1"),
+        ("evaluation.batch_size=0", "it must be at least 1"),
+        ("evaluation.samples=-1", "it must be at least 0"),
+        ("evaluation.max_new_tokens=0", "it must be at least 1"),
+        ("generation.num_beams=0", "it must be at least 1"),
+        ("generation.no_repeat_ngram_size=-1", "it must be at least 0"),
+        ("generation.min_new_tokens=-1", "it must be at least 0"),
+    ],
+)
+def test_a_number_out_of_range_is_named_with_its_range(
+    recipe_file: Callable[..., Path], override: str, message: str
+) -> None:
+    key = re.escape(override.partition("=")[0])
+    with pytest.raises(RecipeError, match=rf"{key} is .*; {message}"):
+        load_recipe(recipe_file(), [override])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.feature_dropout=0",
+        "training.weight_decay=0",
+        "training.warmup_steps=0",
+        "training.max_grad_norm=0",
+        "training.final_learning_rate=1",
+        "evaluation.photos=null",
+        "evaluation.samples=0",
+        "generation.min_new_tokens=0",
+    ],
+)
+def test_the_ends_of_a_range_may_be_said(recipe_file: Callable[..., Path], override: str) -> None:
+    load_recipe(recipe_file(), [override])
+
+
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        ({"train_split": "train", "validation_split": "train"}, "train_split train and data.validation_split train"),
+        ({"train_split": None, "validation_split": None}, "train_split null and data.validation_split null"),
+        ({"train_split": None}, "train_split null and data.validation_split val"),
+    ],
+)
+@pytest.mark.parametrize("form", ["flickr8k", "coco", "datasets"])
+def test_photos_learned_from_never_choose_the_weights(
+    tiny_recipe: Callable[..., dict[str, Any]], form: str, splits: dict[str, Any], said: str
+) -> None:
+    captions = tiny_recipe()["data"]["captions"]
+    with pytest.raises(RecipeError, match=rf"chosen by photos they learned from: data\.{said} share photos of "):
+        recipe_from_dict(tiny_recipe(data={"format": form, **splits}))
+    same = str(Path(captions).parent / "images" / ".." / "captions.json")
+    with pytest.raises(RecipeError, match=r"or another source as data\.validation_captions"):
+        recipe_from_dict(tiny_recipe(data={"format": form, "validation_captions": same, **splits}))
+    recipe_from_dict(tiny_recipe(data={"format": form, "validation_captions": "other.json", **splits}))
 
 
 def test_a_missing_key_is_named_with_a_way_to_give_it(tiny_recipe: Callable[..., dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from linmap.errors import OutputFolderError
 from linmap.recipes import train
 from linmap.recipes.checkpoints import find_checkpoints, why_incomplete
+from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.recipe import load_recipe, recipe_from_dict
 from linmap.recipes.schema import Recipe
 
@@ -186,6 +188,69 @@ def test_overwriting_starts_anew(cut: Path, whole: Path, recipe: Recipe) -> None
     (cut / "checkpoint-8" / "trainer_state.json").write_text("{}")
     train(recipe, cut, overwrite=True)
     assert_bit_equal(weights_of(cut), weights_of(whole))
+
+
+def content_of(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_overwriting_removes_what_a_run_writes_and_keeps_the_features_and_the_card(
+    whole: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    for half_written in ("samples.md.part", "training_log.json.part", "loss.part.png", "samples/captions.json.part"):
+        (folder / half_written).touch()
+    (folder / "README.md").write_text("edited by hand")
+    OutputFolder(folder).open(recipe, overwrite=True)
+    assert {path.name for path in folder.iterdir()} == {"recipe.yaml", "cache", "README.md"}
+    assert (folder / "README.md").read_text() == "edited by hand"
+    assert (folder / "cache" / "features.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "foreign", ["thesis.txt", "photos/a.jpg", "samples/mine.png", "checkpoint-best/model.safetensors", ".hidden"]
+)
+def test_nothing_is_overwritten_in_a_run_s_folder_that_holds_something_a_run_does_not_write(
+    cut: Path, recipe: Recipe, foreign: str
+) -> None:
+    (cut / foreign).parent.mkdir(exist_ok=True)
+    (cut / foreign).write_text("years of work")
+    before = content_of(cut)
+    named = foreign if foreign.startswith("samples/") else foreign.split("/")[0]
+    message = rf"/{re.escape(named)} was not written by the run in .*Move it away, or choose another --output"
+    with pytest.raises(OutputFolderError, match=message):
+        train(recipe, cut, overwrite=True)
+    assert content_of(cut) == before
+
+
+def test_a_folder_whose_recipe_is_the_user_s_own_holds_no_run(
+    recipe_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = recipe_file().parent
+    for name in ("samples", "photos"):
+        (project / name).mkdir()
+        (project / name / "1.jpg").write_text("a photo")
+    (project / "README.md").write_text("my project")
+    before = content_of(project)
+    monkeypatch.chdir(project)
+    own = load_recipe("recipe.yaml")
+    with pytest.raises(OutputFolderError, match="holds files that are not of a training run"):
+        train(own, ".")
+    with pytest.raises(OutputFolderError, match="holds no training run, so it is not overwritten"):
+        train(own, ".", overwrite=True)
+    with pytest.raises(OutputFolderError, match=r"There is no run in \. to resume"):
+        train(own, ".", resume=True)
+    assert content_of(project) == before
+
+
+def test_a_run_cut_off_before_anything_but_its_recipe_was_written_is_a_run(recipe: Recipe, tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path / "run")
+    folder.open(recipe)
+    with pytest.raises(OutputFolderError, match="holds a run that was cut off: --resume goes on with it"):
+        folder.check(recipe, resume=False, overwrite=False)
+    assert folder.open(recipe, resume=True) is None
+    assert folder.open(recipe, overwrite=True) is None
 
 
 def test_a_folder_with_something_else_in_it_is_never_emptied(recipe: Recipe, tmp_path: Path) -> None:

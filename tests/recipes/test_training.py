@@ -12,9 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor
-from linmap.errors import TooManyUnreadableImagesError, UnreadableImageError
+from linmap.data.images import UnreadableImages
+from linmap.errors import CaptionDataError, TooManyUnreadableImagesError, UnreadableImageError
 from linmap.recipes import train
-from linmap.recipes.assembly import assemble_model
+from linmap.recipes.assembly import assemble_model, read_splits
 from linmap.recipes.plan import describe
 from linmap.recipes.recipe import load_recipe, recipe_from_dict
 from linmap.recipes.schema import Recipe
@@ -67,8 +68,6 @@ def test_the_weights_kept_are_those_of_the_best_evaluation(run: Path) -> None:
 
 def test_the_validation_loss_is_the_mean_over_all_scored_tokens(run: Path, recipe: Recipe) -> None:
     from linmap.data import CaptionCollator
-    from linmap.data.images import UnreadableImages
-    from linmap.recipes.assembly import read_splits
 
     model, processor = assemble_model(recipe)
     model.projector.load_state_dict(
@@ -199,6 +198,15 @@ def test_a_saved_dataset_is_read(tiny_recipe: RecipeMaker, photo_set: Path, tmp_
     recipe = recipe_from_dict(tiny_recipe(data=data, training={"steps": 2}, evaluation={"every": 2}))
     log = json.loads((train(recipe, tmp_path / "run") / "training_log.json").read_text())
     assert (log["photos"], log["captions"], log["validation_photos"]) == (12, 36, 4)
+
+
+def test_one_saved_dataset_is_not_both_splits(tiny_recipe: RecipeMaker, photo_set: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    photo = str(photo_set / "images" / "0.png")
+    datasets.Dataset.from_dict({"image": [photo], "caption": ["a dog"]}).save_to_disk(tmp_path / "set")
+    data = {"format": "datasets", "captions": str(tmp_path / "set"), "images": None}
+    with pytest.raises(CaptionDataError, match=r"names no split, and 'train' is asked for\. Leave the split out"):
+        read_splits(recipe_from_dict(tiny_recipe(data=data)).data, UnreadableImages())
 
 
 @pytest.fixture

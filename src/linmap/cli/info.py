@@ -47,12 +47,13 @@ def info(
       linmap info runs/mine --json
     """
     from linmap.cli.messages import quiet_libraries
-    from linmap.cli.models import model_folder, read_config
+    from linmap.cli.models import model_folder, one_line, read_config
 
     folder = model_folder(model)
     written = read_config(folder)
     quiet_libraries()
-    facts = {"model": model or "the bundled model", **_facts(folder, written)}
+    with one_line(folder):
+        facts = {"model": model or "the bundled model", **_facts(folder, written)}
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
     else:
@@ -161,4 +162,6 @@ def _size(part: PreTrainedModel) -> tuple[int, int, str]:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    from linmap.cli.models import read_json
+
+    return read_json(file) if file.is_file() else {}

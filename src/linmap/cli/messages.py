@@ -24,7 +24,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.simplefilter("ignore")
     logging.basicConfig(level=logging.ERROR, format="linmap: %(message)s")
-    for library in ("timm", "open_clip", "PIL", "huggingface_hub", "httpx", "torch"):
+    for library in ("timm", "open_clip", "PIL", "huggingface_hub", "httpx", "httpx2", "torch"):
         logging.getLogger(library).setLevel(logging.ERROR)
     logging.getLogger("linmap").setLevel(logging.WARNING)
 

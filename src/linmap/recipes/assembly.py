@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import set_seed
 
-from linmap.data.captions import Captioned, from_dataset, read_captions
+from linmap.data.captions import Captioned, from_dataset, load_split, read_captions
 from linmap.data.images import UnreadableImages
-from linmap.errors import UnknownNameError
 from linmap.recipes.schema import DataRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ def _read(
 ) -> Sequence[Captioned]:
     if recipe.format == "datasets":
         return from_dataset(
-            _dataset(captions, split),
+            load_split(captions, split),
             image_column=recipe.image_column,
             caption_column=recipe.caption_column,
             lowercase=recipe.lower_case,
@@ -91,17 +89,3 @@ def _read(
         strip_final_period=recipe.strip_final_period,
         unreadable=unreadable,
     )
-
-
-def _dataset(name: str, split: str | None) -> Any:
-    """A saved dataset, or one that `datasets` finds under its name."""
-    import datasets
-
-    if Path(name).is_dir():
-        loaded = datasets.load_from_disk(name)
-        if not isinstance(loaded, datasets.DatasetDict):
-            return loaded
-        if split not in loaded:
-            raise UnknownNameError("split", str(split), list(loaded))
-        return loaded[split]
-    return datasets.load_dataset(name, split=split)

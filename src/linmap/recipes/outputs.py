@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from pathlib import Path
 
 import yaml
 
-from linmap.errors import OutputFolderError
+from linmap.errors import LinmapError, OutputFolderError
 from linmap.recipes.checkpoints import find_checkpoints
-from linmap.recipes.recipe import recipe_to_yaml
+from linmap.recipes.recipe import load_recipe, recipe_to_yaml
 from linmap.recipes.schema import Recipe
 
 __all__ = ["OutputFolder"]
@@ -19,6 +20,32 @@ logger = logging.getLogger(__name__)
 
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "training_log.json"
+SAMPLES = "samples"
+KEPT = ("cache", "README.md")  # neither is deleted: features say what they are of, and a card that was edited is kept
+PRODUCTS = frozenset(
+    {
+        RECIPE_FILE,
+        LOG_FILE,
+        "loss.png",
+        "loss.part.png",
+        "samples.md",
+        "model.safetensors",
+        "config.json",
+        "generation_config.json",
+        "processor_config.json",
+        "preprocessor_config.json",
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "tokenizer.model",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+    }
+)
+CHECKPOINT = re.compile(r"checkpoint-\d+")
+SAMPLE = re.compile(r"\d+\.jpg|captions\.json")
 
 
 class OutputFolder:
@@ -41,6 +68,19 @@ class OutputFolder:
         """Where the encoded photos are kept."""
         return self.path / "cache"
 
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run was started in it. A file `recipe.yaml` does not say so: a user's own may have that name."""
+        kept = self.path / RECIPE_FILE
+        if not kept.is_file():
+            return False
+        if self.finished or (self.cache / "features.safetensors").is_file():
+            return True
+        try:  # cut off early: the recipe is all there is, in the very words that `open` writes
+            return recipe_to_yaml(load_recipe(kept)) == kept.read_text(encoding="utf-8")
+        except LinmapError:
+            return False
+
     def check(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
         """Raises if `open` would, and changes nothing.
 
@@ -49,30 +89,39 @@ class OutputFolder:
         """
         if resume and overwrite:
             raise OutputFolderError("Resuming and overwriting exclude each other: choose one.")
-        kept = self.path / RECIPE_FILE
         if resume:
-            if not kept.is_file():
-                raise OutputFolderError(f"There is no run in {self.path} to resume: start it without --resume.")
-            changed = _differences(
-                yaml.safe_load(kept.read_text(encoding="utf-8")), yaml.safe_load(recipe_to_yaml(recipe))
-            )
-            if changed:
-                raise OutputFolderError(
-                    f"The run in {self.path} was started with other values of {', '.join(changed)}. Resume it with the "
-                    f"same recipe ({kept}), or choose another --output."
-                )
+            self._check_same(recipe)
         elif self.path.exists() and not self.path.is_dir():
             raise OutputFolderError(f"{self.path} is a file; choose a folder as --output.")
-        elif self.path.is_dir() and any(self.path.iterdir()) and not overwrite:
-            if not kept.is_file():
+        elif not self.path.is_dir() or not any(self.path.iterdir()):
+            return
+        elif not overwrite:
+            if not self.holds_run:
                 raise OutputFolderError(
                     f"{self.path} holds files that are not of a training run; choose another --output."
                 )
             state = "a finished run" if self.finished else "a run that was cut off: --resume goes on with it"
             raise OutputFolderError(f"{self.path} holds {state}. Choose another --output, or --overwrite to lose it.")
-        elif overwrite and self.path.is_dir() and any(self.path.iterdir()) and not kept.is_file():
+        elif not self.holds_run:
             raise OutputFolderError(
                 f"{self.path} holds no training run, so it is not overwritten; choose another --output."
+            )
+        elif foreign := _foreign(self.path):
+            raise OutputFolderError(
+                f"{foreign[0]} was not written by the run in {self.path}, so nothing there is overwritten. Move it "
+                "away, or choose another --output."
+            )
+
+    def _check_same(self, recipe: Recipe) -> None:
+        """Raises unless a run of this very recipe can be gone on with."""
+        if not self.holds_run:
+            raise OutputFolderError(f"There is no run in {self.path} to resume: start it without --resume.")
+        kept = self.path / RECIPE_FILE
+        changed = _differences(yaml.safe_load(kept.read_text(encoding="utf-8")), yaml.safe_load(recipe_to_yaml(recipe)))
+        if changed:
+            raise OutputFolderError(
+                f"The run in {self.path} was started with other values of {', '.join(changed)}. Resume it with the "
+                f"same recipe ({kept}), or choose another --output."
             )
 
     def open(self, recipe: Recipe, *, resume: bool = False, overwrite: bool = False) -> Path | None:
@@ -103,10 +152,27 @@ class OutputFolder:
         return found.last
 
 
+def _foreign(folder: Path) -> list[Path]:
+    """What lies in `folder` and was not written by a run."""
+    foreign: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        if path.name == SAMPLES and path.is_dir():
+            foreign += [inner for inner in sorted(path.iterdir()) if not SAMPLE.fullmatch(_whole(inner))]
+        elif path.name not in KEPT and _whole(path) not in PRODUCTS and not CHECKPOINT.fullmatch(path.name):
+            foreign.append(path)
+    return foreign
+
+
+def _whole(path: Path) -> str:
+    """The name of a file that may be half written."""
+    return path.name.removesuffix(".part")
+
+
 def _empty(folder: Path) -> None:
-    """Removes what a run writes; the encoded photos stay, their key says whether they still fit."""
+    """Removes what a run writes, its log first: what is left if this is cut off does not pass for a finished run."""
+    (folder / LOG_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
-        if path.name == "cache":
+        if path.name in KEPT or path.name == RECIPE_FILE:  # the recipe is replaced, the folder stays a run's
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -6,6 +6,7 @@ A field without a default must be said. The types are checked by `linmap.recipes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from linmap.errors import RecipeError, UnknownNameError
 
@@ -26,6 +27,7 @@ METHODS = ("ridge", "default")
 METRICS = ("loss", "cider")
 SCHEDULES = ("cosine", "linear", "constant")
 TOKENIZERS = ("ptb", "simple")
+LARGEST_SEED = 2**32 - 1  # of NumPy
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
@@ -34,8 +36,23 @@ def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _at_least(what: str, value: float | None, smallest: float) -> None:
-    if value is not None and value < smallest:
+    if value is not None and not value >= smallest:  # so that nan is refused too
         raise RecipeError(f"{what} is {value}; it must be at least {smallest}.")
+
+
+def _at_most(what: str, value: float, largest: float) -> None:
+    if not value <= largest:
+        raise RecipeError(f"{what} is {value}; it must be at most {largest}.")
+
+
+def _above_zero(what: str, value: float) -> None:
+    if not value > 0:
+        raise RecipeError(f"{what} is {value}; it must be greater than 0.")
+
+
+def _share(what: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise RecipeError(f"{what} is {value}; it must be at least 0 and less than 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +92,12 @@ class ModelRecipe:
     def __post_init__(self) -> None:
         _one_of("model.features", self.features, FEATURES)
         _one_of("model.language_model_dtype", self.language_model_dtype, DTYPES)
+        _at_least("model.encoder_seed", self.encoder_seed, 0)
+        _at_least("model.image_size", self.image_size, 1)
         _at_least("model.grid_size", self.grid_size, 1)
         _at_least("model.prefix_length", self.prefix_length, 1)
+        _share("model.feature_dropout", self.feature_dropout)
+        _share("model.projector_dropout", self.projector_dropout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +149,20 @@ class DataRecipe:
         _at_least("data.max_caption_tokens", self.max_caption_tokens, 1)
         if self.format != "datasets" and self.images is None:
             raise RecipeError(f"data.images is missing: format {self.format!r} needs the folder that holds the photos.")
+        self._refuse_to_validate_on_training_photos()
+
+    def _refuse_to_validate_on_training_photos(self) -> None:
+        """Two splits of one source share photos when they are equal, or one of them takes all."""
+        if self.validation_captions and Path(self.validation_captions).resolve() != Path(self.captions).resolve():
+            return
+        if self.train_split != self.validation_split and None not in (self.train_split, self.validation_split):
+            return
+        splits = [split or "null" for split in (self.train_split, self.validation_split)]
+        raise RecipeError(
+            f"The weights would be chosen by photos they learned from: data.train_split {splits[0]} and "
+            f"data.validation_split {splits[1]} share photos of {self.captions} (null takes all). Name two different "
+            "splits, or another source as data.validation_captions."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +184,7 @@ class InitialisationRecipe:
     def __post_init__(self) -> None:
         _one_of("initialisation.method", self.method, METHODS)
         _at_least("initialisation.ridge", self.ridge, 0.0)
+        _at_least("initialisation.noise", self.noise, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +201,7 @@ class TrainingRecipe:
         warmup_steps: Steps in which the learning rate grows linearly to its highest.
         schedule: How it falls afterwards.
         final_learning_rate: Where a cosine schedule ends, as a share of `learning_rate`.
-        max_grad_norm: Gradients are clipped to this norm.
+        max_grad_norm: Gradients are clipped to this norm; 0 leaves them as they are.
         length_grouped: Batch captions of about the same length: less padding, more captions a second.
         seed: Seed of the layer, the order of the captions and the dropout.
         keep_checkpoints: Checkpoints kept on disk; the best one is always among them.
@@ -190,6 +226,16 @@ class TrainingRecipe:
         _at_least("training.steps", self.steps, 1)
         _at_least("training.batch_size", self.batch_size, 1)
         _at_least("training.gradient_accumulation", self.gradient_accumulation, 1)
+        _above_zero("training.learning_rate", self.learning_rate)
+        for beta in self.betas:
+            _share("training.betas", beta)
+        _at_least("training.weight_decay", self.weight_decay, 0.0)
+        _at_least("training.warmup_steps", self.warmup_steps, 0)
+        _at_least("training.final_learning_rate", self.final_learning_rate, 0.0)
+        _at_most("training.final_learning_rate", self.final_learning_rate, 1.0)
+        _at_least("training.max_grad_norm", self.max_grad_norm, 0.0)
+        _at_least("training.seed", self.seed, 0)
+        _at_most("training.seed", self.seed, LARGEST_SEED)
         _at_least("training.keep_checkpoints", self.keep_checkpoints, 1)
         if self.final_learning_rate and self.schedule != "cosine":
             raise RecipeError(
@@ -225,7 +271,9 @@ class EvaluationRecipe:
         _one_of("evaluation.tokenizer", self.tokenizer, TOKENIZERS)
         _at_least("evaluation.every", self.every, 1)
         _at_least("evaluation.photos", self.photos, 1)
+        _at_least("evaluation.batch_size", self.batch_size, 1)
         _at_least("evaluation.samples", self.samples, 0)
+        _at_least("evaluation.max_new_tokens", self.max_new_tokens, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +297,7 @@ class GenerationRecipe:
     def __post_init__(self) -> None:
         _at_least("generation.num_beams", self.num_beams, 1)
         _at_least("generation.no_repeat_ngram_size", self.no_repeat_ngram_size, 0)
+        _at_least("generation.min_new_tokens", self.min_new_tokens, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

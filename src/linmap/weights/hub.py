@@ -46,9 +46,14 @@ def hub_file(repo_id: str, files: Sequence[str], revision: str | None = None) ->
 
 
 def commit_of(path: Path) -> str | None:
-    """The commit of a file in the hub's cache (`…/snapshots/COMMIT/…`), None for a file from elsewhere."""
-    parts = path.parts
-    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else None
+    """The commit of a file in the hub's cache (`…/models--NAME/snapshots/COMMIT/…`), None for one from elsewhere.
+
+    For files that `hub_file` gave; a folder that a user names is a folder, wherever it stands.
+    """
+    for repository, snapshots, commit in zip(path.parts, path.parts[1:], path.parts[2:-1], strict=False):
+        if repository.startswith("models--") and snapshots == "snapshots":
+            return commit
+    return None
 
 
 def hub_license(repo_id: str, revision: str | None) -> str | None:
