@@ -82,3 +82,20 @@ def test_whatever_is_imported_first_the_auto_classes_know_the_models(first):
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    "loads",
+    [
+        "from linmap import LinearVisionPrefixProcessor as P; assert P.from_pretrained(folder).image_processor",
+        "import linmap; from transformers import AutoProcessor as P; assert P.from_pretrained(folder).image_processor",
+        "import linmap; from transformers import AutoImageProcessor as P; P.from_pretrained(folder)",
+        "from transformers import AutoImageProcessor as P; import linmap; P.from_pretrained(folder)",
+    ],
+)
+def test_a_processor_loads_without_its_model(loads):
+    from linmap import default_model
+
+    check = f"folder = {str(default_model())!r}; {loads}"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -18,6 +18,7 @@ __all__ = ["register_with_transformers"]
 
 _WAITING = {
     "transformers.models.auto.configuration_auto": ("linmap.encoders.configuration", "linmap.prefix.configuration"),
+    "transformers.models.auto.image_processing_auto": ("linmap.encoders.preprocessing",),
     "transformers.models.auto.modeling_auto": ("linmap.prefix.modeling",),
     "transformers.models.auto.processing_auto": ("linmap.prefix.processing",),
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoProcessor
 
 from linmap import LinearVisionPrefixProcessor
 from linmap.errors import ConfigurationError, ImageCountError
@@ -40,6 +41,32 @@ def test_begin_of_text_stays_in_front_of_the_image(feature_model: Any, features:
     assert ids[:6].tolist() == [0, 300, 300, 300, 300, ids[5]]
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("bos", [True, False])
+def test_begin_of_text_is_put_in_front_or_left_out_as_asked_and_stays_so_on_disk(
+    feature_model: Any, features: Any, tiny_tokenizer: Any, tmp_path: Any, bos: bool, wanted: bool
+) -> None:
+    model, _ = feature_model("llama", bos=bos)
+    tokenizer = tiny_tokenizer(bos=bos)
+    processor = LinearVisionPrefixProcessor.for_model(model, tokenizer, add_bos_token=wanted)
+    processor.save_pretrained(tmp_path)
+    for each in (processor, LinearVisionPrefixProcessor.from_pretrained(tmp_path)):
+        inputs = each(image_features=features(2), text=["<image> a dog", "see <image> here"], return_tensors="pt")
+        starts = [
+            row[mask == 1][0].item() for row, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
+        ]
+        assert [start == tokenizer.bos_token_id for start in starts] == [wanted, wanted]
+    assert (tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id) == bos  # the caller's own is left alone
+
+
+def test_a_tokenizer_without_begin_of_text_cannot_put_it_in_front(feature_model: Any, tiny_tokenizer: Any) -> None:
+    model, _ = feature_model()
+    tokenizer = tiny_tokenizer()
+    tokenizer.bos_token = None
+    with pytest.raises(ConfigurationError, match=r"the tokenizer has none\. Set tokenizer\.bos_token, or leave"):
+        LinearVisionPrefixProcessor.for_model(model, tokenizer, add_bos_token=True)
+
+
 def test_padding_is_on_the_left_and_masked(feature_model: Any, features: Any) -> None:
     _, processor = feature_model()
     inputs = processor(image_features=features(2), text=["a", "a dog runs across the grass"], return_tensors="pt")
@@ -68,8 +95,24 @@ def test_no_input_and_double_input_are_errors(feature_model: Any, features: Any,
         processor()
     with pytest.raises(ConfigurationError, match="either images or image_features"):
         processor(images=photos, image_features=features(1))
-    with pytest.raises(ConfigurationError, match="has no image processor"):
-        processor(images=photos)
+
+
+def test_a_processor_that_takes_features_only_refuses_images_also_after_a_trip_to_disk(
+    feature_model: Any, features: Any, photos: Any, tmp_path: Any
+) -> None:
+    _, processor = feature_model()
+    processor.save_pretrained(tmp_path)
+    for again in (
+        processor,
+        LinearVisionPrefixProcessor.from_pretrained(tmp_path),
+        AutoProcessor.from_pretrained(tmp_path),
+    ):
+        assert again(image_features=features(2), return_tensors="pt")["input_ids"].shape[0] == 2
+        for images in (photos, "nowhere.jpg"):
+            with pytest.raises(ConfigurationError, match="has no image processor: its model takes image_features only"):
+                again(images=images)
+        with pytest.raises(ConfigurationError, match="has no image processor"):
+            again.image_processor(photos)
 
 
 def test_processor_survives_the_disk(photo_model: Any, photos: Any, tmp_path: Any) -> None:

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from torch import Tensor
-from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import (
+    AutoImageProcessor,
+    AutoProcessor,
+    BaseImageProcessor,
+    BatchFeature,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
 from transformers.image_utils import make_flat_list_of_images
 
 from linmap import encoders, language
@@ -21,6 +28,34 @@ if TYPE_CHECKING:
 __all__ = ["LinearVisionPrefixProcessor"]
 
 PAPER_PROMPT = "A picture of"  # section 4 of arXiv 2209.15162
+
+
+class NoImageProcessor(BaseImageProcessor):
+    """Stands where an image processor would, for a model that takes precomputed features only; it refuses images."""
+
+    def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
+        """Refuses images.
+
+        Args:
+            images: As in transformers.
+            *args: As in transformers.
+            **kwargs: As in transformers.
+
+        Raises:
+            ConfigurationError: Always.
+        """
+        raise ConfigurationError("This processor has no image processor: its model takes image_features only.")
+
+    def fetch_images(self, image_url_or_urls: Any) -> Any:
+        """Refuses images, before any is fetched.
+
+        Args:
+            image_url_or_urls: As in transformers.
+
+        Raises:
+            ConfigurationError: Always.
+        """
+        return self.preprocess(image_url_or_urls)
 
 
 class LinearVisionPrefixProcessor(ProcessorMixin):
@@ -58,7 +93,9 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         self.num_image_tokens = num_image_tokens
         self.prompt = prompt
-        super().__init__(image_processor, tokenizer, chat_template=chat_template or JOINED, **kwargs)
+        super().__init__(
+            image_processor or NoImageProcessor(), tokenizer, chat_template=chat_template or JOINED, **kwargs
+        )
 
     @classmethod
     def for_model(
@@ -66,6 +103,7 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         model: LinearVisionPrefixModel,
         tokenizer: PreTrainedTokenizerBase | None = None,
         prompt: str = PAPER_PROMPT,
+        add_bos_token: bool | None = None,
     ) -> Self:
         """Builds the processor of a model that `from_backbones` has just made.
 
@@ -73,10 +111,14 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
             model: The model.
             tokenizer: The language model's tokenizer, where it is not to be had under the language model's name.
             prompt: Text between the image and the caption.
+            add_bos_token: Whether every text begins with the tokenizer's begin-of-text token; None leaves it as the
+                tokenizer has it. Language models attend strongly to whatever stands first ("attention sinks",
+                arXiv 2309.17453): without the token that is the first vector of the image.
 
         Raises:
             BackboneError: No tokenizer was given and none can be found.
-            ConfigurationError: `<image>` has another id in the tokenizer than in the model.
+            ConfigurationError: `<image>` has another id in the tokenizer than in the model, or the tokenizer puts no
+                begin-of-text token in front.
         """
         config = model.config
         if tokenizer is None:
@@ -84,9 +126,12 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
             if recorded is None:
                 raise BackboneError("The model does not say where its language model came from; pass tokenizer=….")
             tokenizer = language.load_tokenizer(recorded["name"], gguf_file=recorded.get("gguf_file"))
+        tokenizer = copy.deepcopy(tokenizer)
+        if add_bos_token is not None:
+            _begin_texts(tokenizer, add_bos_token)
         processor = cls(
             image_processor=config.vision_config and encoders.image_processor_for(config.vision_config),
-            tokenizer=copy.deepcopy(tokenizer),
+            tokenizer=tokenizer,
             num_image_tokens=config.num_image_tokens,
             prompt=prompt,
         )
@@ -121,8 +166,6 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         """
         if images is not None and image_features is not None:
             raise ConfigurationError("Give either images or image_features, and not both.")
-        if images is not None and self.image_processor is None:
-            raise ConfigurationError("This processor has no image processor: its model takes image_features only.")
         if images is None and image_features is None and text is None:
             raise ConfigurationError("Give images, image_features or text.")
         if images is not None:
@@ -136,12 +179,6 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         return_tensors = kwargs.pop("return_tensors", None)
         tokens = self.tokenizer(texts, return_tensors=return_tensors, **kwargs)
         return BatchFeature({**tokens, "image_features": image_features}, tensor_type=None)
-
-    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-        """As in transformers, but there need not be an image processor."""
-        if argument_name == "image_processor" and argument is None:
-            return None
-        return super().check_argument_for_proper_class(argument_name, argument)
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         """The placeholders of one image; every image takes the same number."""
@@ -179,6 +216,21 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         return texts
 
 
+def _begin_texts(tokenizer: Any, add_bos_token: bool) -> None:
+    """Makes the tokenizer begin every text with its begin-of-text token, or with none; raises where it does not."""
+    if add_bos_token and tokenizer.bos_token_id is None:
+        raise ConfigurationError(
+            "add_bos_token asks for a begin-of-text token, and the tokenizer has none. Set tokenizer.bos_token, or "
+            "leave add_bos_token out."
+        )
+    tokenizer.add_bos_token = add_bos_token
+    if (tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]) != add_bos_token:
+        raise ConfigurationError(
+            f"add_bos_token={add_bos_token} has no effect on a {type(tokenizer).__name__}. Leave it out, and set the "
+            "tokenizer's own post-processing."
+        )
+
+
 def _count(images: Any) -> int:
     return 0 if images is None else len(cast(list, make_flat_list_of_images(images)))
 
@@ -190,4 +242,8 @@ JOINED = (
 )
 
 
+# by itself: nothing but its own name in a saved processor may lead to it
+AutoImageProcessor.register(
+    NoImageProcessor, image_processor_classes={"pil": NoImageProcessor, "torchvision": NoImageProcessor}, exist_ok=True
+)
 AutoProcessor.register(LinearVisionPrefixConfig, LinearVisionPrefixProcessor, exist_ok=True)

@@ -46,7 +46,7 @@ def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisio
         dtype=getattr(torch, said.language_model_dtype),
         gguf_file=said.gguf_file,
     )
-    processor = LinearVisionPrefixProcessor.for_model(model, prompt=said.prompt)
+    processor = LinearVisionPrefixProcessor.for_model(model, prompt=said.prompt, add_bos_token=said.add_bos_token)
     model.generation_config.max_new_tokens = recipe.evaluation.max_new_tokens
     return model.eval(), processor
 

@@ -73,6 +73,8 @@ class ModelRecipe:
         feature_dropout: Share of the feature channels dropped in training, 0 to 1, the same in all cells of a photo.
         projector_dropout: Share of the projected values dropped in training, 0 to 1 (the paper's code: 0.1).
         prompt: Text between the image and the caption, in training and afterwards; may be empty.
+        add_bos_token: Whether every text begins with the language model's begin-of-text token, in training and
+            afterwards; None leaves it as its tokenizer has it.
     """
 
     encoder: str
@@ -88,6 +90,7 @@ class ModelRecipe:
     feature_dropout: float = 0.0
     projector_dropout: float = 0.0
     prompt: str = "A picture of"
+    add_bos_token: bool | None = None
 
     def __post_init__(self) -> None:
         _one_of("model.features", self.features, FEATURES)
