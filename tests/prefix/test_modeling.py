@@ -43,20 +43,6 @@ def test_frozen_parts_stay_in_eval_mode_while_training(photo_model: Any) -> None
     assert not any(module.training for part in model.frozen_parts() for module in part.modules())
 
 
-def test_feature_dropout_drops_the_same_channels_in_every_cell_and_only_while_training(feature_model: Any) -> None:
-    model, _ = feature_model(feature_dropout=0.5)
-    with torch.no_grad():
-        model.projector.weight.copy_(torch.eye(*model.projector.weight.shape))
-        model.projector.bias.zero_()
-    ones = torch.ones(8, 4, 6)
-    assert torch.equal(model.get_image_features(image_features=ones).pooler_output[..., :6], ones)
-    torch.manual_seed(0)
-    seen = model.train().get_image_features(image_features=ones).pooler_output[..., :6]
-    assert set(seen.unique().tolist()) == {0.0, 2.0}  # dropped, or made up for
-    assert torch.equal(seen, seen[:, :1].expand_as(seen))
-    assert not torch.equal(seen, seen[:1].expand_as(seen))  # each image loses its own
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_later_token_never_reaches_an_earlier_one(family: str, feature_model: Any, features: Any) -> None:
     """Trap T1: a composite configuration made from the live one turns the causal mask off."""
@@ -216,7 +202,6 @@ def test_features_of_another_width_are_an_error(feature_model: Any) -> None:
         ({"prefix_length": 2}, "prefix_length=2 was given with features='grid'"),
         ({"features": "pooled", "grid_size": 2}, "grid_size=2 was given with features='pooled'"),
         ({"grid_size": 3, "num_image_tokens": 4}, "num_image_tokens is 4, but .* give 9"),
-        ({"feature_dropout": -0.1}, r"feature_dropout is -0\.1; it must lie in \[0, 1\)"),
         ({"projector_dropout": 1.0}, r"projector_dropout is 1\.0; it must lie in \[0, 1\)"),
         ({"grid_size": 0}, "grid_size is 0; it must be at least 1"),
     ],

@@ -51,7 +51,6 @@ def tiny_recipe(photo_set: Path, tiny_lm_dir: Callable[..., Path]) -> Callable[.
                 "encoder_pretrained": False,
                 "language_model": language_model,
                 "grid_size": 2,
-                "feature_dropout": 0.1,
                 "projector_dropout": 0.1,
                 "prompt": "",
             },

@@ -77,9 +77,8 @@ def test_a_value_that_cannot_be_used_is_named(recipe_file: Callable[..., Path], 
     [
         ("model.encoder_seed=-1", "it must be at least 0"),
         ("model.image_size=0", "it must be at least 1"),
-        ("model.feature_dropout=1", "it must be at least 0 and less than 1"),
-        ("model.feature_dropout=-0.1", "it must be at least 0 and less than 1"),
-        ("model.projector_dropout=1.5", "it must be at least 0 and less than 1"),
+        ("model.projector_dropout=1", "it must be at least 0 and less than 1"),
+        ("model.projector_dropout=-0.1", "it must be at least 0 and less than 1"),
         ("initialisation.noise=-0.1", "it must be at least 0"),
         ("training.learning_rate=0", "it must be greater than 0"),
         ("training.learning_rate=-1e-3", "it must be greater than 0"),
@@ -114,7 +113,7 @@ def test_a_number_out_of_range_is_named_with_its_range(
 @pytest.mark.parametrize(
     "override",
     [
-        "model.feature_dropout=0",
+        "model.projector_dropout=0",
         "training.weight_decay=0",
         "training.warmup_steps=0",
         "training.max_grad_norm=0",

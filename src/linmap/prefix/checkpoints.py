@@ -61,7 +61,6 @@ class PrefixCheckpoints(PreTrainedModel):
         prefix_length: int = 1,
         feature_dim: int | None = None,
         num_image_tokens: int | None = None,
-        feature_dropout: float = 0.0,
         projector_dropout: float = 0.0,
         image_token_id: int | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
@@ -74,12 +73,11 @@ class PrefixCheckpoints(PreTrainedModel):
             encoder: `"timm:NAME[.TAG]"`, `"open_clip:NAME/TAG"`, `"hf:REPO_OR_DIR"`, `"wheel:NAME"`, a loaded
                 `ImageEncoder`, or None for a model that takes `image_features` only.
             language_model: Hub id, directory, `.gguf` file, `"wheel:NAME"`, or a loaded causal language model.
-            features: See `LinearVisionPrefixConfig`, as for the next six.
+            features: See `LinearVisionPrefixConfig`, as for the next five.
             grid_size: As there.
             prefix_length: As there.
             feature_dim: As there; needed without an encoder.
             num_image_tokens: As there; needed for grid features without an encoder.
-            feature_dropout: As there.
             projector_dropout: As there.
             image_token_id: Id of the placeholder; by default the id that `<image>` has, or would get, in the tokenizer.
             tokenizer: The tokenizer, where it is not to be had under the language model's name.
@@ -116,7 +114,6 @@ class PrefixCheckpoints(PreTrainedModel):
             grid_size=grid_size,
             prefix_length=prefix_length,
             num_image_tokens=num_image_tokens,
-            feature_dropout=feature_dropout,
             projector_dropout=projector_dropout,
             image_token_id=image_token_id,
             backbones=backbones,

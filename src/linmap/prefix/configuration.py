@@ -30,9 +30,6 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
             `prefix_length` x hidden channels.
         num_image_tokens: Placeholders one image takes in `input_ids`. Follows from the above where there is an encoder
             or the features are pooled; needed for grid features without an encoder.
-        feature_dropout: Probability with which a channel of an image's features is dropped while training, the same
-            channels in all its cells. It holds the linear layer back from the channels that vary little, as a ridge
-            does: what helps when the photos are few.
         projector_dropout: Probability of dropout on the projected vectors while training (0.1 in the paper's code).
         image_token_id: Id of the placeholder. It never reaches the embedding table, which is never resized.
         backbones: Fingerprints of the frozen parts, under `"encoder"` and `"language_model"`.
@@ -61,7 +58,6 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
     grid_size: int | None = None
     prefix_length: int = 1
     num_image_tokens: Any = None  # likewise
-    feature_dropout: float = 0.0
     projector_dropout: float = 0.0
     image_token_id: Any = None  # an int after checking
     backbones: dict | None = None
@@ -107,10 +103,8 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} is {value}; it must be at least 1.")
-        for name in ("feature_dropout", "projector_dropout"):
-            value = getattr(self, name)
-            if not 0.0 <= value < 1.0:
-                raise ConfigurationError(f"{name} is {value}; it must lie in [0, 1).")
+        if not 0.0 <= self.projector_dropout < 1.0:
+            raise ConfigurationError(f"projector_dropout is {self.projector_dropout}; it must lie in [0, 1).")
 
     def _tokens_of_one_image(self) -> int | None:
         if self.features == "pooled":

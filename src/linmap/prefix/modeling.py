@@ -82,7 +82,6 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
         self.language_model = language_model
         vectors = config.prefix_length if config.features == "pooled" else 1
         self.projector = nn.Linear(config.feature_dim, vectors * config.hidden_size)
-        self.feature_dropout = nn.Dropout1d(config.feature_dropout)
         self.dropout = nn.Dropout(config.projector_dropout)
         for frozen in self.frozen_parts():
             frozen.requires_grad_(False).eval()
@@ -149,8 +148,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
         features = self.encode_images(pixel_values) if pixel_values is not None else self._cells_of(image_features)
         weight = next(self.projector.parameters())
         features = features.to(weight.device, weight.dtype)
-        kept = self.feature_dropout(features.mT).mT  # whole channels: the same in all cells of an image
-        prefix = self.dropout(self.projector(kept))
+        prefix = self.dropout(self.projector(features))
         prefix = prefix.reshape(len(features), self.config.num_image_tokens, self.config.hidden_size)
         return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=prefix)
 

@@ -40,7 +40,6 @@ def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisio
         features=said.features,
         grid_size=said.grid_size,
         prefix_length=said.prefix_length,
-        feature_dropout=said.feature_dropout,
         projector_dropout=said.projector_dropout,
         encoder_kwargs=encoder_kwargs or None,
         dtype=getattr(torch, said.language_model_dtype),

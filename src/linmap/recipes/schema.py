@@ -70,7 +70,6 @@ class ModelRecipe:
         features: `grid` keeps one image token for each cell, `pooled` takes the encoder's own pooled vector.
         grid_size: Side of the grid the encoder's own grid is averaged to, in cells; None keeps it as it is.
         prefix_length: Image tokens made from one pooled feature (grid features: 1).
-        feature_dropout: Share of the feature channels dropped in training, 0 to 1, the same in all cells of a photo.
         projector_dropout: Share of the projected values dropped in training, 0 to 1 (the paper's code: 0.1).
         prompt: Text between the image and the caption, in training and afterwards; may be empty.
         add_bos_token: Whether every text begins with the language model's begin-of-text token, in training and
@@ -87,7 +86,6 @@ class ModelRecipe:
     features: str = "grid"
     grid_size: int | None = None
     prefix_length: int = 1
-    feature_dropout: float = 0.0
     projector_dropout: float = 0.0
     prompt: str = "A picture of"
     add_bos_token: bool | None = None
@@ -99,7 +97,6 @@ class ModelRecipe:
         _at_least("model.image_size", self.image_size, 1)
         _at_least("model.grid_size", self.grid_size, 1)
         _at_least("model.prefix_length", self.prefix_length, 1)
-        _share("model.feature_dropout", self.feature_dropout)
         _share("model.projector_dropout", self.projector_dropout)
 
 
