@@ -112,6 +112,22 @@ def test_the_head_sees_only_scored_positions_while_training(feature_model: Any, 
     assert seen == [(int((batch["labels"][:, 1:] != UNSCORED).sum()), 320)]
 
 
+def test_the_loss_in_parts_and_its_gradient_are_those_of_the_whole(
+    feature_model: Any, features: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor = feature_model("gptj")
+    batch = labelled(processor, features(3), ["a dog runs", "two children play with a ball", "a man in a hat"])
+    found = {}
+    for at_once in (1, 5, 1000):
+        monkeypatch.setattr("linmap.prefix.modeling.SCORED_AT_ONCE", at_once)
+        model.zero_grad()
+        loss = model.train()(**batch).loss
+        loss.backward()
+        found[at_once] = loss.detach(), model.projector.weight.grad.clone()
+    for at_once in (1, 5):
+        torch.testing.assert_close(found[at_once], found[1000], rtol=1e-5, atol=1e-6)
+
+
 def test_gradients_over_accumulated_batches_count_tokens_not_batches(feature_model: Any, features: Any) -> None:
     """Trap T13: `num_items_in_batch` must be honoured, and counted on shifted labels."""
     model, processor = feature_model("gpt2")

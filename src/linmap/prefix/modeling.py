@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
@@ -27,6 +28,8 @@ from linmap.prefix.placeholders import TextOnlyLogitsProcessors, without_placeho
 from linmap.prefix.splicing import place_prefix, pool_grid, positions_of, scored_positions
 
 __all__ = ["LinearVisionPrefixModel"]
+
+SCORED_AT_ONCE = 64  # positions whose probabilities are held in float32 at a time, in training
 
 
 class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
@@ -209,13 +212,11 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
             **kwargs,
         )
         loss = None
-        if labels is not None:
+        if scored is not None:
+            loss = self._loss_of_scored(outputs.logits, scored.labels, num_items_in_batch)
+        elif labels is not None:
             loss = self.loss_function(
-                outputs.logits,
-                labels,
-                vocab_size=outputs.logits.shape[-1],
-                num_items_in_batch=num_items_in_batch,
-                shift_labels=None if scored is None else scored.labels,
+                outputs.logits, labels, vocab_size=outputs.logits.shape[-1], num_items_in_batch=num_items_in_batch
             )
         return CausalLMOutputWithPast(
             loss=loss,
@@ -257,6 +258,33 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         """The language model's head."""
         return self.language_model.get_output_embeddings()
+
+    def _loss_of_scored(self, logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+        """The loss of the scored positions, a few at a time, each time forgetting their probabilities.
+
+        In float32, with their gradients, those of a whole batch take more memory than the language model's layers.
+
+        Args:
+            logits: `(…, scored, vocabulary)`.
+            labels: `(scored,)`, what they predict.
+            num_items_in_batch: Positions scored in all batches of an optimiser step; None counts those given.
+        """
+        count = labels.numel() if num_items_in_batch is None else num_items_in_batch
+        parts = zip(logits.flatten(0, -2).split(SCORED_AT_ONCE), labels.split(SCORED_AT_ONCE), strict=True)
+        losses = [
+            checkpoint(
+                self.loss_function,
+                part,
+                targets,
+                vocab_size=part.shape[-1],
+                num_items_in_batch=count,
+                shift_labels=targets,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            for part, targets in parts
+        ]
+        return torch.stack(losses).sum()
 
     @property
     def _cells(self) -> int:
