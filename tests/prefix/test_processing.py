@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 from transformers import AutoProcessor
 
-from linmap import LinearVisionPrefixProcessor
-from linmap.errors import ConfigurationError, ImageCountError
+from linmap import CaptionCollator, LinearVisionPrefixProcessor
+from linmap.errors import ConfigurationError, ImageCountError, UnreadableImageError
 
 
 def test_an_image_without_text_gets_the_prompt_behind_it(photo_model: Any, photos: Any) -> None:
@@ -26,6 +28,38 @@ def test_an_image_may_be_given_by_its_path(photo_model: Any, photos: Any, tmp_pa
     for given in (str(tmp_path / "photo.png"), [str(tmp_path / "photo.png")]):
         inputs = processor(images=given, return_tensors="pt")
         assert torch.equal(inputs["pixel_values"], processor(images=photos[0], return_tensors="pt")["pixel_values"])
+
+
+def test_a_photo_is_prepared_alike_by_path_by_picture_and_in_training(photo_model: Any, tmp_path: Any) -> None:
+    _, processor = photo_model()
+    colours = np.linspace(0, 255, 40 * 30 * 3).reshape(30, 40, 3).astype(np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(colours).save(tmp_path / "sideways.jpg", exif=exif)
+    Image.fromarray(np.dstack([colours, colours[..., :1]]), "RGBA").save(tmp_path / "transparent.png")
+    Image.fromarray(colours[..., 0].astype(np.uint16) * 257).save(tmp_path / "16bit.png")
+    for file in ("sideways.jpg", "transparent.png", "16bit.png"):
+        path = tmp_path / file
+        trained = CaptionCollator(processor)([{"image": path, "caption": "a dog"}])["pixel_values"]
+        for given in (path, str(path), Image.open(path), [[Image.open(path)]]):
+            assert torch.equal(processor(images=given, return_tensors="pt")["pixel_values"], trained)
+        assert trained.std() > 0.1
+
+
+def test_an_array_of_pixels_is_an_image_or_a_batch_of_them(photo_model: Any) -> None:
+    _, processor = photo_model()
+    pixels = np.zeros((2, 30, 40, 3), dtype=np.uint8)
+    for images, count in ((pixels, 2), (pixels[0], 1), (list(pixels), 2), (torch.from_numpy(pixels).movedim(3, 1), 2)):
+        assert len(processor(images=images, return_tensors="pt")["pixel_values"]) == count
+
+
+def test_a_photo_that_cannot_be_read_is_named(photo_model: Any, tmp_path: Any) -> None:
+    _, processor = photo_model()
+    with pytest.raises(UnreadableImageError, match=r"Cannot read nowhere\.jpg: there is no such file; check the path"):
+        processor(images="nowhere.jpg")
+    (tmp_path / "a.jpg").write_text("text")
+    with pytest.raises(UnreadableImageError, match=r"a\.jpg: it holds text"):
+        processor(images=[tmp_path / "a.jpg"])
 
 
 def test_text_without_a_mark_gets_its_image_in_front(feature_model: Any, features: Any) -> None:
@@ -87,6 +121,67 @@ def test_images_and_marks_must_match(text: list[str], message: str, feature_mode
     _, processor = feature_model()
     with pytest.raises(ImageCountError, match=message):
         processor(image_features=features(1), text=text)
+
+
+def test_images_listed_for_each_text_stay_with_it(photo_model: Any, photos: Any) -> None:
+    _, processor = photo_model()
+    first, second, third = photos
+    nested = processor(images=[[first], [], [second, third]], text=["a", "b", "<image> <image>"], return_tensors="pt")
+    flat = processor(images=photos, text=["<image>a", "b", "<image> <image>"], return_tensors="pt")
+    assert all(torch.equal(nested[name], flat[name]) for name in flat)
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "message"),
+    [
+        ((1, 2), ["<image> <image>", "<image>"], "Text 0 has 2 <image>, but 1 images were given for it"),
+        ((1, 2), ["a", "b"], "Text 1 has 0 <image>, but 2 images were given for it"),
+        ((1, 0), ["a", "<image>"], "Text 1 has 1 <image>, but 0 images were given for it"),
+        ((1, 1), ["a"], "2 lists of images were given for 1 texts"),
+    ],
+)
+def test_images_listed_for_a_text_must_be_as_many_as_it_marks(
+    photo_model: Any, photos: Any, given: tuple[int, ...], text: list[str], message: str
+) -> None:
+    _, processor = photo_model()
+    with pytest.raises(ImageCountError, match=message):
+        processor(images=[photos[:count] for count in given], text=text)
+
+
+def test_features_may_be_a_tensor_an_array_or_a_list(feature_model: Any, features: Any) -> None:
+    model, processor = feature_model()
+    given = features(2)
+    for each in (given, given.numpy(), list(given), list(given.numpy())):
+        inputs = processor(image_features=each, return_tensors="pt")
+        assert torch.equal(inputs["image_features"], given)
+        assert model.generate(**inputs, max_new_tokens=2, do_sample=False).shape[0] == 2
+    with pytest.raises(ConfigurationError, match=r"alike in shape, .*; found the shapes \[\(3, 6\), \(4, 6\)\]"):
+        processor(image_features=[given[0], given[1][:3]])
+
+
+def test_truncation_never_cuts_an_image_silently(
+    photo_model: Any, feature_model: Any, features: Any, photos: Any
+) -> None:
+    (_, seeing), (_, reading) = photo_model(), feature_model()
+    cut = {"text": ["a dog <image>"], "truncation": True, "max_length": 4}
+    with pytest.raises(ValueError, match="Mismatch in `image` token count"):
+        seeing(images=photos[:1], **cut)
+    with pytest.raises(ValueError, match="Mismatch in `image` token count"):
+        reading(image_features=features(1), **cut)
+
+
+def test_no_images_are_as_none(photo_model: Any) -> None:
+    _, processor = photo_model()
+    assert "pixel_values" not in processor(images=[], text=["a dog"], return_tensors="pt")
+    with pytest.raises(ConfigurationError, match="Give images, image_features or text"):
+        processor(images=[])
+
+
+def test_only_a_whole_prompt_is_taken_off_a_caption(feature_model: Any) -> None:
+    _, processor = feature_model()
+    ids = processor.tokenizer([" apple tree", "a tree", "Photo: a tree"])["input_ids"]
+    assert processor.caption(ids, prompt="a") == ["apple tree", "tree", "Photo: a tree"]
+    assert processor.caption(ids, prompt="Photo:") == ["apple tree", "a tree", "a tree"]
 
 
 def test_no_input_and_double_input_are_errors(feature_model: Any, features: Any, photos: Any) -> None:

@@ -234,7 +234,7 @@ def _caption_features(captioner: Captioner, how: dict[str, Any]) -> Callable[[li
         inputs = processor(image_features=torch.stack(features), return_tensors="pt").to(model.device)
         with torch.inference_mode():
             generated = model.generate(**inputs, **how)
-        return processor.caption(generated[:, inputs["input_ids"].shape[1] :])
+        return processor.caption(generated[:, inputs["input_ids"].shape[1] :], prompt="")
 
     return captions
 

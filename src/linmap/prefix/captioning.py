@@ -112,7 +112,7 @@ class _Batching:
         }
 
     def captions(self, generated: torch.Tensor) -> list[str]:
-        return self.processor.caption(generated[:, self.input_ids.shape[1] :])
+        return self.processor.caption(generated[:, self.input_ids.shape[1] :], prompt="")
 
 
 def _captions(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
+import torch
+from PIL.Image import Image
 from torch import Tensor
 from transformers import (
     AutoImageProcessor,
@@ -18,6 +21,7 @@ from transformers import (
 from transformers.image_utils import make_flat_list_of_images
 
 from linmap import encoders, language
+from linmap.data import images as photos
 from linmap.errors import BackboneError, ConfigurationError, ImageCountError
 from linmap.prefix.checkpoints import IMAGE_TOKEN
 from linmap.prefix.configuration import LinearVisionPrefixConfig
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["LinearVisionPrefixProcessor"]
 
 PAPER_PROMPT = "A picture of"  # section 4 of arXiv 2209.15162
+REMOTE = ("http://", "https://", "data:")  # what transformers fetches or decodes
 
 
 class NoImageProcessor(BaseImageProcessor):
@@ -45,17 +50,6 @@ class NoImageProcessor(BaseImageProcessor):
             ConfigurationError: Always.
         """
         raise ConfigurationError("This processor has no image processor: its model takes image_features only.")
-
-    def fetch_images(self, image_url_or_urls: Any) -> Any:
-        """Refuses images, before any is fetched.
-
-        Args:
-            image_url_or_urls: As in transformers.
-
-        Raises:
-            ConfigurationError: Always.
-        """
-        return self.preprocess(image_url_or_urls)
 
 
 class LinearVisionPrefixProcessor(ProcessorMixin):
@@ -152,9 +146,10 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         """Makes the model's inputs.
 
         Args:
-            images: One PIL image, path or URL, a list, or a list of lists (several images per text), in reading order.
+            images: One PIL image, path or URL, a list, or a list of lists (the images of each text), in reading order.
+                Photos are taken upright (EXIF), their transparency laid on white, as `open_photo` does.
             text: One text or a list; `<image>` marks the place of an image.
-            image_features: Instead of images: `(images, cells, feature_dim)`.
+            image_features: Instead of images: `(images, cells, feature_dim)`, tensor or array, or a list of them.
             **kwargs: As in transformers (`return_tensors="pt"`, …). Texts are padded to the longest by default.
 
         Returns:
@@ -162,23 +157,21 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
             `(images, 3, height, width)` or `image_features`.
 
         Raises:
-            ImageCountError: The texts ask for more or fewer images than were given.
+            ImageCountError: The texts, or one of them, ask for more or fewer images than were given.
+            UnreadableImageError: Names the photo that cannot be read, and why.
         """
         if images is not None and image_features is not None:
             raise ConfigurationError("Give either images or image_features, and not both.")
-        if images is None and image_features is None and text is None:
-            raise ConfigurationError("Give images, image_features or text.")
-        if images is not None:
-            images = self.image_processor.fetch_images(images)
-        count = len(image_features) if image_features is not None else _count(images)
-        texts = self._placed(text, count)
+        if images is not None and isinstance(self.image_processor, NoImageProcessor):
+            self.image_processor.preprocess(images)  # says so before any is opened
         kwargs.setdefault("padding", True)
-        if image_features is None:
-            return super().__call__(images=images, text=texts, **kwargs)
-        texts = [sample.replace(self.image_token, self.image_token * self.num_image_tokens) for sample in texts]
-        return_tensors = kwargs.pop("return_tensors", None)
-        tokens = self.tokenizer(texts, return_tensors=return_tensors, **kwargs)
-        return BatchFeature({**tokens, "image_features": image_features}, tensor_type=None)
+        if image_features is not None:
+            return self._with_features(_stacked(image_features), text, **kwargs)
+        pictures = [] if images is None else self._pictures(images)
+        if not pictures and text is None:
+            raise ConfigurationError("Give images, image_features or text.")
+        texts = self._placed(text, len(pictures), _images_of_each_text(images))
+        return super().__call__(images=pictures or None, text=texts, **kwargs)
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         """The placeholders of one image; every image takes the same number."""
@@ -193,13 +186,40 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         """
         prompt = self.prompt if prompt is None else prompt
         texts = self.tokenizer.batch_decode(generated_ids, skip_special_tokens=True)
-        return [text.strip().removeprefix(prompt.strip()).strip() for text in texts]
+        return [_behind(prompt.strip(), text.strip()) for text in texts]
 
-    def _placed(self, text: str | Sequence[str] | None, count: int) -> list[str]:
-        """The texts as a list, each with a mark for every image; images without a mark go in front, one a text."""
+    def _pictures(self, images: Any) -> list[Any]:
+        """The images in reading order, photos opened; arrays and tensors stay as they are."""
+        if isinstance(images, str) and images.startswith(REMOTE):
+            return [self.image_processor.fetch_images(images)]
+        if isinstance(images, str | Path | Image):
+            return [photos.open_photo(images)]
+        if isinstance(images, list | tuple):
+            return [picture for image in images for picture in self._pictures(image)]
+        return list(cast("list[Any]", make_flat_list_of_images(images)))
+
+    def _with_features(self, image_features: Tensor, text: str | Sequence[str] | None, **kwargs: Any) -> BatchFeature:
+        texts = [
+            sample.replace(self.image_token, self.image_token * self.num_image_tokens)
+            for sample in self._placed(text, len(image_features))
+        ]
+        tokens = self.tokenizer(texts, **kwargs)
+        self._check_special_mm_tokens(texts, tokens, modalities=["image"])
+        return BatchFeature({**tokens, "image_features": image_features}, tensor_type=None)
+
+    def _placed(self, text: str | Sequence[str] | None, count: int, of_each_text: list[int] | None = None) -> list[str]:
+        """The texts as a list, each with a mark for every image; images without a mark go in front, one a text.
+
+        Args:
+            text: As the user gave it.
+            count: How many images there are.
+            of_each_text: How many of them belong to each text, where the user said so.
+        """
         if text is None:
             return [self.image_token + self.prompt] * count
         texts = [text] if isinstance(text, str) else list(text)
+        if of_each_text is not None:
+            return self._placed_in_each(texts, of_each_text)
         marks = sum(sample.count(self.image_token) for sample in texts)
         if marks == 0 and count:
             if count != len(texts):
@@ -214,6 +234,26 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
                 f"{self.image_token}, in reading order."
             )
         return texts
+
+    def _placed_in_each(self, texts: list[str], of_each_text: list[int]) -> list[str]:
+        if len(of_each_text) != len(texts):
+            raise ImageCountError(
+                f"{len(of_each_text)} lists of images were given for {len(texts)} texts. Give each text its own list, "
+                "an empty one where it has no image."
+            )
+        placed = []
+        for number, (sample, count) in enumerate(zip(texts, of_each_text, strict=True)):
+            marks = sample.count(self.image_token)
+            if marks == 0 and count == 1:
+                placed.append(self.image_token + sample)
+            elif marks == count:
+                placed.append(sample)
+            else:
+                raise ImageCountError(
+                    f"Text {number} has {marks} {self.image_token}, but {count} images were given for it. Give one "
+                    f"image for each {self.image_token}, in reading order."
+                )
+        return placed
 
 
 def _begin_texts(tokenizer: Any, add_bos_token: bool) -> None:
@@ -231,8 +271,32 @@ def _begin_texts(tokenizer: Any, add_bos_token: bool) -> None:
         )
 
 
-def _count(images: Any) -> int:
-    return 0 if images is None else len(cast(list, make_flat_list_of_images(images)))
+def _images_of_each_text(images: Any) -> list[int] | None:
+    """How many images a list of lists holds for each text; None for anything else."""
+    if isinstance(images, list | tuple) and images and all(isinstance(inner, list | tuple) for inner in images):
+        return [len(inner) for inner in images]
+    return None
+
+
+def _stacked(image_features: Any) -> Tensor:
+    """Features of all images as one tensor."""
+    if not isinstance(image_features, list | tuple):
+        return torch.as_tensor(image_features)
+    features = [torch.as_tensor(each) for each in image_features]
+    if len({feature.shape for feature in features}) != 1:
+        shapes = sorted({tuple(feature.shape) for feature in features})
+        raise ConfigurationError(
+            f"image_features must be alike in shape, one entry an image; found the shapes {shapes}."
+        )
+    return torch.stack(features)
+
+
+def _behind(prompt: str, text: str) -> str:
+    """What stands behind the prompt; all of the text where it only begins with the same letters ("a" and "apple")."""
+    rest = text.removeprefix(prompt)
+    if prompt[-1:].isalnum() and rest[:1].isalnum():
+        return text
+    return rest.strip()
 
 
 JOINED = (
