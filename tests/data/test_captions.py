@@ -288,19 +288,63 @@ def test_a_saved_dataset_is_not_taken_for_a_split_it_is_not(photos, saved, split
 
 @pytest.mark.parametrize("name", ["/nowhere/x", "nobody/no-such-dataset", "not a name?"])
 def test_a_dataset_that_is_not_to_be_had_is_one_clear_line(name):
-    with pytest.raises(CaptionDataError, match="Give a folder that save_to_disk wrote, or the name of") as caught:
+    with pytest.raises(
+        CaptionDataError, match=r"Give a folder that save_to_disk wrote or that .* or the name"
+    ) as caught:
         load_split(name, "train")
     assert str(caught.value).startswith(f"Cannot read the dataset {name!r}: ")
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_holds_no_dataset_or_half_of_one_is_one_clear_line(photos, saved):
-    with pytest.raises(CaptionDataError, match=r"Cannot read the dataset '.*photos': Directory .*photos is neither"):
-        load_split(str(photos), "train")
+def test_a_folder_that_holds_no_dataset_or_half_of_one_is_one_clear_line(photos, saved, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CaptionDataError, match=r"Cannot read the dataset '.*empty': .* contain any data files\. Give"):
+        load_split(str(tmp_path / "empty"), "train")
     name = saved(with_captions(photos))
     (Path(name) / "state.json").write_text("{")
     with pytest.raises(CaptionDataError, match=r"Cannot read the dataset '.*saved': "):
         load_split(name)
+    (Path(name) / "state.json").unlink()
+    with pytest.raises(CaptionDataError, match=r"Cannot read the dataset '.*saved': Directory .*saved is neither"):
+        load_split(name)
+
+
+@pytest.fixture
+def photo_folder(photos, tmp_path, monkeypatch):
+    """A folder of photos as the imagefolder builder of `datasets` reads it: a metadata.jsonl for each split."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "folder"
+    for split, captions in {
+        "train": {"a.jpg": "A dog", "c.jpg": "A horse"},
+        "validation": {"b.jpg": "Two cats"},
+    }.items():
+        (folder / split).mkdir(parents=True)
+        for name in captions:
+            (photos / name).rename(folder / split / name)
+        lines = [json.dumps({"file_name": name, "caption": caption}) for name, caption in captions.items()]
+        (folder / split / "metadata.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_folder_of_photos_with_metadata_is_read_split_by_split(photo_folder):
+    train, validation = (from_dataset(load_split(str(photo_folder), split)) for split in ("train", "validation"))
+    assert [record.captions for record in train] == [("A dog",), ("A horse",)]
+    assert [record.captions for record in validation] == [("Two cats",)]
+    assert {record.split for record in train} == {"train"}
+    assert all(open_photo(record.image).size == (4, 4) for record in [*train, *validation])
+
+
+def test_a_split_that_a_folder_of_photos_lacks_is_one_clear_line(photo_folder):
+    with pytest.raises(CaptionDataError, match=r"""Unknown split "val"\. Should be one of \['train', 'v""") as caught:
+        load_split(str(photo_folder), "val")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_photos_without_captions_names_its_columns(photo_folder):
+    for metadata in photo_folder.glob("*/metadata.jsonl"):
+        metadata.unlink()
+    with pytest.raises(UnknownNameError, match="Unknown column 'caption'"):
+        from_dataset(load_split(str(photo_folder), "train"))
 
 
 @pytest.mark.parametrize(

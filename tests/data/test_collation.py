@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import CLIPImageProcessorPil, PreTrainedTokenizerFast
+from transformers import CLIPImageProcessorPil, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
 from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor
 from linmap.data import CaptionCollator, UnreadableImages
@@ -41,6 +42,17 @@ def examples(*captions: str) -> list[dict]:
     return [
         {"image_features": row, "caption": text} for row, text in zip(features(len(captions)), captions, strict=True)
     ]
+
+
+def prefix_model(processor, language_model) -> LinearVisionPrefixModel:
+    return LinearVisionPrefixModel.from_backbones(
+        None,
+        language_model,
+        feature_dim=WIDTH,
+        features="grid",
+        num_image_tokens=IMAGE_TOKENS,
+        image_token_id=processor.image_token_id,
+    )
 
 
 def scored(batch, row: int = 0) -> list[int]:
@@ -129,7 +141,26 @@ def test_an_empty_caption_names_its_photo(processor, tmp_path):
 
 def test_a_missing_caption_names_its_example(processor):
     with pytest.raises(CaptionDataError, match='Example 0 of the batch has the caption None; expected "caption": text'):
-        CaptionCollator(processor())([{"image_features": features()[0]}])
+        CaptionCollator(processor())([{"image_features": features()[0], "caption": None}])
+
+
+@pytest.mark.parametrize(
+    ("vision", "message"),
+    [
+        ("image", 'No example of this batch has "image" or "image_features"; found the keys (none). '),
+        ("image_features", 'Example 0 of the batch has no "caption"; found the keys image_features. '),
+    ],
+)
+def test_columns_that_a_trainer_takes_away_are_missed_with_the_setting_that_keeps_them(
+    processor, tiny_lm, tmp_path, vision, message
+):
+    made = processor()
+    arguments = TrainingArguments(tmp_path, report_to="none", use_cpu=True, dataloader_pin_memory=False)
+    example = {vision: Image.new("RGB", (4, 4)) if vision == "image" else features()[0], "caption": "a dog"}
+    trainer = Trainer(prefix_model(made, tiny_lm("gpt2")), arguments, CaptionCollator(made), train_dataset=[example])
+    advice = "the Trainer took them away: set remove_unused_columns=False in TrainingArguments."
+    with pytest.raises(CaptionDataError, match=f"{re.escape(message)}If they were in the dataset, {advice}"):
+        trainer.train()
 
 
 @pytest.mark.parametrize("caption", ["a dog </s> runs", "a <image> dog"])
@@ -221,14 +252,7 @@ def test_a_tokenizer_without_eos_is_refused(processor):
 @pytest.mark.parametrize("family", ["gpt2", "gptj", "opt", "llama"])
 def test_the_model_takes_the_batch_and_padding_does_not_change_the_loss(processor, tiny_lm, family):
     made = processor(bos=family in ("opt", "llama"))
-    model = LinearVisionPrefixModel.from_backbones(
-        None,
-        tiny_lm(family),
-        feature_dim=WIDTH,
-        features="grid",
-        num_image_tokens=IMAGE_TOKENS,
-        image_token_id=made.image_token_id,
-    ).eval()
+    model = prefix_model(made, tiny_lm(family))
     collator = CaptionCollator(made)
     pair = examples("a dog", "a brown horse jumps over a white fence")
     with torch.inference_mode():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from linmap import LinearVisionPrefixConfig, LinearVisionPrefixModel
 from linmap.errors import ConfigurationError, ImageCountError, UnknownNameError
@@ -101,6 +101,33 @@ def test_the_loss_is_the_same_whether_the_head_sees_all_positions_or_the_scored_
     torch.testing.assert_close(everywhere.loss, scored_only.loss, rtol=0, atol=1e-6)
     assert everywhere.logits.shape[:2] == batch["input_ids"].shape
     assert scored_only.logits is None
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("counted", [None, 5])
+def test_label_smoothing_of_nearly_nothing_leaves_the_loss_as_it_is(
+    training: bool, counted: int | None, feature_model: Any, features: Any, tmp_path: Any
+) -> None:
+    """Trap: Trainer smooths on unshifted labels, unless it finds the model's name among the causal language models."""
+    model, processor = feature_model()
+    inputs = labelled(processor, features(2), ["a dog runs across", "a horse"])
+
+    def loss(smoothing: float) -> torch.Tensor:
+        arguments = TrainingArguments(tmp_path, label_smoothing_factor=smoothing, report_to="none", use_cpu=True)
+        trainer = Trainer(model.train(training), arguments)
+        return trainer.compute_loss(model, dict(inputs), num_items_in_batch=counted)
+
+    torch.testing.assert_close(loss(1e-9), loss(0.0))
+
+
+def test_smoothed_labels_give_the_smoothed_cross_entropy(feature_model: Any, features: Any, tmp_path: Any) -> None:
+    model, processor = feature_model()
+    inputs = labelled(processor, features(2), ["a dog runs across", "a horse"])
+    arguments = TrainingArguments(tmp_path, label_smoothing_factor=0.1, report_to="none", use_cpu=True)
+    smoothed = Trainer(model.train(), arguments).compute_loss(model, dict(inputs))
+    logits = model.eval()(**inputs).logits[:, :-1].flatten(0, 1)
+    expected = torch.nn.functional.cross_entropy(logits, inputs["labels"][:, 1:].flatten(), label_smoothing=0.1)
+    torch.testing.assert_close(smoothed, expected)
 
 
 def test_the_head_sees_only_scored_positions_while_training(feature_model: Any, features: Any) -> None:
@@ -246,6 +273,28 @@ def test_the_vocabulary_is_never_resized(feature_model: Any) -> None:
     model, processor = feature_model("gptj")
     assert model.get_input_embeddings().weight.shape[0] == model.config.text_config.vocab_size == 320
     assert processor.image_token_id == 300  # the first id the tokenizer had free, an unused row
+
+
+@pytest.mark.parametrize("asked", [{"new_num_tokens": 321}, {"new_num_tokens": 300}, {"pad_to_multiple_of": 64}])
+def test_resizing_the_vocabulary_is_refused_and_changes_nothing(asked: dict[str, int], feature_model: Any) -> None:
+    model, _ = feature_model("gptj")
+    before = copy.deepcopy(model.state_dict())
+    settings = copy.deepcopy(model.config.to_dict())
+    message = (
+        f"new_num_tokens={asked.get('new_num_tokens')}, pad_to_multiple_of={asked.get('pad_to_multiple_of')}: the "
+        "vocabulary of 320 tokens is never resized, .* save it, and give its folder to from_backbones"
+    )
+    with pytest.raises(ConfigurationError, match=message):
+        model.resize_token_embeddings(**asked)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert model.config.to_dict() == settings
+
+
+@pytest.mark.parametrize("size", [None, 320])
+def test_asking_for_the_vocabulary_there_is_gives_its_table(size: int | None, feature_model: Any) -> None:
+    model, _ = feature_model()
+    table = model.get_input_embeddings()
+    assert model.resize_token_embeddings(size) is table
 
 
 def test_a_placeholder_beyond_the_vocabulary_is_never_embedded(tiny_lm: Any, features: Any) -> None:

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 FORMATS = ("coco", "flickr8k")
+SAVED_TO_DISK = ("dataset_dict.json", "state.json", "dataset_info.json")  # what `save_to_disk` of datasets writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,8 @@ def load_split(name: str, split: str | None = None) -> Dataset:
     """The dataset saved in the folder `name`, or the one that `datasets` finds under that name.
 
     Args:
-        name: A folder that `save_to_disk` wrote, or what `datasets.load_dataset` takes.
+        name: A folder that `save_to_disk` wrote, or what `datasets.load_dataset` takes: the name of a dataset, or a
+            folder such as one of photos with a `metadata.jsonl` for each split.
         split: One of its splits; `None` takes a dataset without splits.
 
     Raises:
@@ -142,14 +144,15 @@ def load_split(name: str, split: str | None = None) -> Dataset:
     import datasets
     from huggingface_hub.errors import HTTPError
 
-    saved = Path(name).is_dir()
+    saved = any((Path(name) / file).is_file() for file in SAVED_TO_DISK)
     try:
         loaded = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, split=split)
     except (datasets.exceptions.DatasetsError, HTTPError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise CaptionDataError(
-            f"Cannot read the dataset {name!r}: {reason}. Give a folder that save_to_disk wrote, or the name of a "
-            "dataset on the Hugging Face Hub that can be reached from here."
+            f"Cannot read the dataset {name!r}: {reason}. Give a folder that save_to_disk wrote or that "
+            "load_dataset reads (photos with a metadata.jsonl), or the name of a dataset on the Hugging Face Hub that "
+            "can be reached from here."
         ) from error
     if not saved or split is None:
         return loaded

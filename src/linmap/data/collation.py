@@ -21,6 +21,10 @@ __all__ = ["IGNORED_LABEL", "CaptionCollator"]
 IGNORED_LABEL = -100
 """The label of a position that is not scored, as everywhere in transformers."""
 
+_TAKEN_AWAY = (
+    "If they were in the dataset, the Trainer took them away: set remove_unused_columns=False in TrainingArguments."
+)
+
 
 class CaptionCollator:
     """Makes a batch of `{"image" | "image_features", "caption"}` examples; the caption and one eos are scored.
@@ -30,6 +34,9 @@ class CaptionCollator:
     front (none for tokenizers that put it there themselves), so the text after the prompt starts as it
     does in generation.
     Placeholders, prompt and padding are not scored, also where the padding id is the eos id.
+
+    A `Trainer` needs `TrainingArguments(remove_unused_columns=False)`: by default it takes photos and captions out of
+    the examples before they come here, because the model's `forward` does not name them.
 
     Args:
         processor: A `LinearVisionPrefixProcessor`.
@@ -95,6 +102,10 @@ class CaptionCollator:
     def _vision(self, examples: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Tensor], Sequence[Mapping[str, Any]]]:
         """What the encoder sees, and the examples whose photo could be read."""
         kinds = {kind for example in examples for kind in ("image", "image_features") if kind in example}
+        if not kinds:
+            raise CaptionDataError(
+                f'No example of this batch has "image" or "image_features"; found {_keys(examples[0])}. {_TAKEN_AWAY}'
+            )
         if "image_features" in examples[0] and all("image_features" in example for example in examples):
             features = [torch.as_tensor(example["image_features"]) for example in examples]
             for index, feature in enumerate(features):
@@ -131,7 +142,11 @@ class CaptionCollator:
     def _caption_ids(self, examples: Sequence[Mapping[str, Any]]) -> list[list[int]]:
         texts = []
         for index, example in enumerate(examples):
-            caption = example.get("caption")
+            if "caption" not in example:
+                raise CaptionDataError(
+                    f'{_named(examples, index)} has no "caption"; found {_keys(example)}. {_TAKEN_AWAY}'
+                )
+            caption = example["caption"]
             if not isinstance(caption, str):
                 raise CaptionDataError(
                     f'{_named(examples, index)} has the caption {caption!r}; expected "caption": text.'
@@ -165,6 +180,10 @@ class CaptionCollator:
             attention_mask[row, :end] = 1
         arrays = {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _keys(example: Mapping[str, Any]) -> str:
+    return f"the keys {', '.join(example) or '(none)'}"
 
 
 def _named(examples: Sequence[Mapping[str, Any]], index: int) -> str:

@@ -19,6 +19,7 @@ from transformers import (
 )
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutputWithPast
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from linmap import encoders
 from linmap.errors import ConfigurationError
@@ -259,6 +260,30 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
         """The language model's head."""
         return self.language_model.get_output_embeddings()
 
+    def resize_token_embeddings(  # type: ignore[override]
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Module:
+        """Refuses to resize the vocabulary: new rows would be frozen, and missing from what is saved.
+
+        Args:
+            new_num_tokens: The size it has, or None, is no resizing.
+            pad_to_multiple_of: As in transformers; refused.
+            mean_resizing: As in transformers; of no effect.
+
+        Returns:
+            The language model's embedding table, as it was.
+
+        Raises:
+            ConfigurationError: Another size is asked for.
+        """
+        if new_num_tokens in (None, self._vocabulary) and pad_to_multiple_of is None:
+            return self.get_input_embeddings()
+        raise ConfigurationError(
+            f"new_num_tokens={new_num_tokens}, pad_to_multiple_of={pad_to_multiple_of}: the vocabulary of "
+            f"{self._vocabulary} tokens is never resized, since the language model is frozen and not saved with the "
+            "projection. Resize the language model, save it, and give its folder to from_backbones."
+        )
+
     def _loss_of_scored(self, logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
         """The loss of the scored positions, a few at a time, each time forgetting their probabilities.
 
@@ -335,5 +360,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
         return TextOnlyLogitsProcessors(processors, self.config.image_token_id)
 
 
+# Trainer smooths labels on shifted logits only for the names in this table
+MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[LinearVisionPrefixConfig.model_type] = LinearVisionPrefixModel.__name__
 for auto_class in (AutoModelForImageTextToText, AutoModelForMultimodalLM):
     auto_class.register(LinearVisionPrefixConfig, LinearVisionPrefixModel, exist_ok=True)
