@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -144,7 +145,7 @@ def test_a_language_model_in_the_cache_needs_no_hub(tmp_path: Any, monkeypatch: 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
-    found = loading._hub_fingerprint("some/lm", None, None)
+    found = loading._hub_fingerprint("some/lm", None)
     assert (found.revision, found.file) == ("a" * 40, "model.safetensors")
     assert found.sha256 is not None
 
@@ -204,6 +205,173 @@ def test_dtype_and_device_map_reach_the_language_model_alone(saved: Any) -> None
     again = LinearVisionPrefixModel.from_pretrained(saved[2], dtype=torch.bfloat16, device_map="cpu")
     assert again.language_model.dtype == torch.bfloat16
     assert again.projector.weight.dtype == again.encoder.dtype == torch.float32
+
+
+def in_bfloat16(tiny_lm_dir: Any) -> Any:
+    return LinearVisionPrefixModel.from_backbones(
+        "timm:test_vit",
+        str(tiny_lm_dir("gptj")),
+        grid_size=2,
+        encoder_kwargs={"pretrained": False, "seed": 0, "dtype": torch.bfloat16},
+        dtype="bfloat16",
+    )
+
+
+@pytest.mark.parametrize("include_backbones", [False, True])
+@pytest.mark.parametrize("asked", [{}, {"dtype": None}, {"dtype": "auto"}, {"torch_dtype": "auto"}])
+def test_frozen_parts_come_back_in_the_dtype_they_were_saved_with(
+    asked: Any, include_backbones: bool, tiny_lm_dir: Any, photos: Any, tmp_path: Any
+) -> None:
+    model = in_bfloat16(tiny_lm_dir)
+    processor = LinearVisionPrefixProcessor.for_model(model)
+    model.save_pretrained(tmp_path, include_backbones=include_backbones)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path, **asked)
+    assert again.language_model.dtype == again.encoder.dtype == torch.bfloat16
+    assert again.projector.weight.dtype == torch.float32
+    assert torch.equal(logits(model, processor, photos), logits(again, processor, photos))
+
+
+@pytest.mark.parametrize("include_backbones", [False, True])
+def test_a_dtype_that_is_asked_for_wins_over_the_saved_one(
+    include_backbones: bool, tiny_lm_dir: Any, tmp_path: Any
+) -> None:
+    in_bfloat16(tiny_lm_dir).save_pretrained(tmp_path, include_backbones=include_backbones)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path, dtype="float32", encoder_kwargs={"dtype": torch.float32})
+    assert again.language_model.dtype == again.encoder.dtype == torch.float32
+
+
+def test_a_frozen_part_moved_to_another_dtype_is_the_same_part_and_comes_back_in_it(
+    photo_model: Any, tmp_path: Any
+) -> None:
+    model, _ = photo_model("gptj")
+    for dtype in (torch.float16, torch.float32, torch.bfloat16):
+        model.language_model.to(dtype)
+        model.save_pretrained(tmp_path)
+        assert LinearVisionPrefixModel.from_pretrained(tmp_path).language_model.dtype == dtype
+
+
+def test_a_language_model_given_as_an_object_does_not_keep_the_record_of_another(
+    saved: Any, tiny_lm: Any, tmp_path: Any
+) -> None:
+    again = LinearVisionPrefixModel.from_pretrained(saved[2], language_model=tiny_lm("gptj", seed=1))
+    again.save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match=r"does not say which language_model.*Pass language_model="):
+        LinearVisionPrefixModel.from_pretrained(tmp_path)
+
+
+def test_an_encoder_given_as_an_object_is_recorded_by_its_own_name(saved: Any, tmp_path: Any) -> None:
+    other = load_encoder("timm:test_vit", pretrained=False, seed=1)
+    LinearVisionPrefixModel.from_pretrained(saved[2], encoder=other).save_pretrained(tmp_path)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path)
+    assert again.config.backbones["encoder"]["seed"] == 1
+    assert torch.equal(next(again.encoder.parameters()), next(other.parameters()))
+
+
+def test_a_language_model_that_moved_keeps_its_record_where_its_digest_agrees(saved: Any, tmp_path: Any) -> None:
+    recorded = saved[0].config.backbones["language_model"]
+    shutil.copytree(recorded["name"], tmp_path / "moved")
+    again = LinearVisionPrefixModel.from_pretrained(saved[2], language_model=str(tmp_path / "moved"))
+    assert again.config.backbones["language_model"] == recorded
+
+
+def test_a_language_model_that_cannot_be_told_to_be_the_recorded_one_is_recorded_anew(
+    saved: Any, tiny_lm: Any, tmp_path: Any
+) -> None:
+    saved[0].save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["backbones"]["language_model"]["sha256"] = None
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    other = tmp_path / "other"
+    tiny_lm("gptj", seed=1).save_pretrained(other)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path, language_model=str(other))
+    assert again.config.backbones["language_model"]["name"] == str(other)
+    assert again.config.backbones["language_model"]["sha256"] is not None
+
+
+def test_a_model_loaded_from_a_self_contained_checkpoint_is_saved_as_one_unless_told_otherwise(
+    photo_model: Any, tmp_path: Any
+) -> None:
+    model, _ = photo_model("gptj")
+    model.save_pretrained(tmp_path / "full", include_backbones=True)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path / "full")
+    again.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / "language_model" / "model.safetensors").is_file()
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["checkpoint_contents"] == "full"
+    again.save_pretrained(tmp_path / "projection", include_backbones=False)
+    assert not (tmp_path / "projection" / "language_model").exists()
+    assert json.loads((tmp_path / "projection" / "config.json").read_text())["checkpoint_contents"] == "projector"
+
+
+CHANGED = r"language_model is no longer the one recorded.*changed since '.*' was loaded.*include_backbones=True"
+
+
+def test_an_adapter_merged_into_the_language_model_is_not_left_out_in_silence(
+    photo_model: Any, photos: Any, tmp_path: Any
+) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model, processor = photo_model("llama")
+    tuned = get_peft_model(model, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    merged = tuned.merge_and_unload()
+    merged.requires_grad_(False)
+    with pytest.raises(ConfigurationError, match=CHANGED):
+        merged.save_pretrained(tmp_path)
+    merged.save_pretrained(tmp_path, include_backbones=True)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path)
+    assert torch.equal(logits(merged, processor, photos), logits(again, processor, photos))
+
+
+def test_weights_that_learned_and_were_frozen_again_are_not_left_out_in_silence(
+    saved: Any, photos: Any, tmp_path: Any
+) -> None:
+    _, processor, folder = saved
+    model = LinearVisionPrefixModel.from_pretrained(folder)
+    inputs = processor(images=photos[:1], text="a dog runs", return_tensors="pt")
+    labels = inputs["input_ids"].masked_fill(inputs["input_ids"] == processor.image_token_id, -100)
+    model.language_model.requires_grad_(True)
+    optimizer = torch.optim.AdamW(model.language_model.parameters(), lr=1e-3)
+    model(**inputs, labels=labels).loss.backward()
+    optimizer.step()
+    model.language_model.requires_grad_(False)
+    with pytest.raises(ConfigurationError, match=CHANGED):
+        model.save_pretrained(tmp_path)
+
+
+def test_an_encoder_put_in_place_of_the_recorded_one_is_not_left_out_in_silence(saved: Any, tmp_path: Any) -> None:
+    model = LinearVisionPrefixModel.from_pretrained(saved[2])
+    model.encoder = load_encoder("timm:test_vit", pretrained=False, seed=1)
+    with pytest.raises(ConfigurationError, match="encoder is no longer the one recorded"):
+        model.save_pretrained(tmp_path)
+
+
+def test_standard_arguments_that_change_nothing_are_taken(saved: Any) -> None:
+    LinearVisionPrefixModel.from_pretrained(
+        saved[2], use_safetensors=True, low_cpu_mem_usage=True, weights_only=True, offload_buffers=True
+    )
+
+
+def test_loading_info_is_given_as_transformers_gives_it(saved: Any) -> None:
+    model, info = LinearVisionPrefixModel.from_pretrained(saved[2], output_loading_info=True)
+    _, theirs = type(model.language_model).from_pretrained(
+        model.config.backbones["language_model"]["name"], output_loading_info=True
+    )
+    assert type(model) is LinearVisionPrefixModel
+    assert info == theirs
+
+
+def test_hub_arguments_reach_the_tokenizer_and_the_language_model(tiny_lm_dir: Any, tmp_path: Any) -> None:
+    cache, commit = tmp_path / "cache", "a" * 40
+    shutil.copytree(tiny_lm_dir("gptj"), cache / "models--some--lm" / "snapshots" / commit)
+    (cache / "models--some--lm" / "refs").mkdir()
+    (cache / "models--some--lm" / "refs" / "kept").write_text(commit)
+    hub = {"cache_dir": str(cache), "local_files_only": True, "token": "hf_test"}
+    settings = {"feature_dim": 6, "num_image_tokens": 4}
+    model = LinearVisionPrefixModel.from_backbones(None, "some/lm", revision="kept", **hub, **settings)
+    assert model.config.image_token_id == 300  # the first free id of the tokenizer, not of the wider vocabulary
+    assert model.config.backbones["language_model"]["revision"] == commit
+    model.save_pretrained(tmp_path / "saved")
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path / "saved", revision="of-the-checkpoint", **hub)
+    assert torch.equal(model.language_model.lm_head.weight, again.language_model.lm_head.weight)
 
 
 def test_an_adapter_that_would_lose_the_projection_is_refused(photo_model: Any) -> None:

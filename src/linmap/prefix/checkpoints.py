@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,15 @@ from linmap import encoders, language
 from linmap.cards import write_model_card
 from linmap.errors import BackboneError, ConfigurationError, ProjectionError
 from linmap.prefix.configuration import LinearVisionPrefixConfig
-from linmap.weights import Fingerprint
+from linmap.prefix.frozen_parts import (
+    named_encoder,
+    named_language_model,
+    own_encoder,
+    put_down,
+    record_of,
+    require_fit,
+)
+from linmap.prefix.samples import is_the_same, samples_of
 
 __all__ = ["IMAGE_TOKEN", "PrefixCheckpoints", "checkpoint_directory"]
 
@@ -38,7 +45,11 @@ LANGUAGE_MODEL_ARGUMENTS = (
     "gguf_file",
     "max_memory",
     "offload_folder",
+    "offload_buffers",
+    "offload_state_dict",
 )
+# what they ask for is how a checkpoint is read anyway
+NEEDLESS_ARGUMENTS = ("use_safetensors", "low_cpu_mem_usage", "weights_only")
 
 
 class PrefixCheckpoints(PreTrainedModel):
@@ -49,6 +60,7 @@ class PrefixCheckpoints(PreTrainedModel):
     encoder: encoders.ImageEncoder | None
     projector: nn.Linear
     language_model: PreTrainedModel
+    _as_loaded: Mapping[str, list[Tensor]] = {}
 
     @classmethod
     def from_backbones(
@@ -98,14 +110,13 @@ class PrefixCheckpoints(PreTrainedModel):
         if isinstance(encoder, str):
             encoder = encoders.load_encoder(encoder, **(encoder_kwargs or {}))
         if image_token_id is None:
-            image_token_id = _image_token_id(tokenizer, language_name, gguf_file)
+            hub = {name: language_model_kwargs[name] for name in HUB_ARGUMENTS if name in language_model_kwargs}
+            image_token_id = _image_token_id(tokenizer, language_name, gguf_file=gguf_file, **hub)
         backbones: dict[str, Any] = {}
         if encoder is not None:
             backbones["encoder"] = encoder.fingerprint.to_dict()
         if language_fingerprint is not None:
-            backbones["language_model"] = language_fingerprint.to_dict() | (
-                {"gguf_file": gguf_file} if gguf_file else {}
-            )
+            backbones["language_model"] = record_of(language_fingerprint, gguf_file)
         config = LinearVisionPrefixConfig(
             vision_config=None if encoder is None else copy.deepcopy(encoder.config),
             text_config=_portable(language_model.config),
@@ -118,7 +129,7 @@ class PrefixCheckpoints(PreTrainedModel):
             image_token_id=image_token_id,
             backbones=backbones,
         )
-        return cls(config, encoder, language_model)._beside_language_model().eval()
+        return cls(config, encoder, language_model)._beside_language_model()._remember_frozen().eval()
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -131,6 +142,7 @@ class PrefixCheckpoints(PreTrainedModel):
         encoder_kwargs: Mapping[str, Any] | None = None,
         subfolder: str = "",
         trust_remote_code: bool | None = None,
+        output_loading_info: bool = False,
         **kwargs: Any,
     ) -> Self:
         """Loads the projection from a directory or the Hub, and the frozen parts from where its config names them.
@@ -139,12 +151,16 @@ class PrefixCheckpoints(PreTrainedModel):
             pretrained_model_name_or_path: Directory or Hub id.
             config: Instead of the checkpoint's own.
             encoder: The frozen encoder, where it is no longer found under its recorded name, or is loaded already.
-            language_model: Likewise for the language model.
+            language_model: Likewise for the language model. One that is loaded already is not recorded: a checkpoint of
+                the projection alone, saved from the result, has to be told again which it is.
             encoder_kwargs: Passed to `load_encoder`; of a self-contained checkpoint only `dtype` can be chosen.
             subfolder: Folder inside the repository or directory.
             trust_remote_code: Taken as the Auto classes pass it; nothing from the network is executed.
-            **kwargs: Hub arguments (`revision`, `token`, `cache_dir`, …) for the checkpoint; `dtype`, `device_map`,
-                `quantization_config`, `gguf_file`, `attn_implementation` for the language model alone.
+            output_loading_info: Return `(model, info)` as transformers does; nothing is ever missing or mismatched.
+            **kwargs: Hub arguments (`revision`, `token`, `cache_dir`, …) for the checkpoint, and but for `revision` and
+                `force_download` for the language model too; `dtype`, `device_map`, `quantization_config`, `gguf_file`,
+                `attn_implementation` for the language model alone. Without a `dtype`, or with `"auto"`, each frozen
+                part is loaded in the dtype it was saved with; the projection is float32 always.
 
         Raises:
             ProjectionError: No projection is there, or it does not fit the encoder or the language model.
@@ -154,7 +170,8 @@ class PrefixCheckpoints(PreTrainedModel):
         hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         language_kwargs = {name: kwargs.pop(name) for name in LANGUAGE_MODEL_ARGUMENTS if name in kwargs}
         # the Auto classes and pipelines pass private names, adapter_kwargs and empty values along
-        kwargs.pop("adapter_kwargs", None)
+        for name in ("adapter_kwargs", *NEEDLESS_ARGUMENTS):
+            kwargs.pop(name, None)
         unknown = sorted(name for name, value in kwargs.items() if value and not name.startswith("_"))
         if unknown:
             raise ConfigurationError(
@@ -164,52 +181,40 @@ class PrefixCheckpoints(PreTrainedModel):
         directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
         config = config or LinearVisionPrefixConfig.from_pretrained(directory)
         full = config.checkpoint_contents == "full"
-        if config.vision_config is not None and not isinstance(encoder, encoders.ImageEncoder):
-            if encoder is None and full:
-                encoder = _own_encoder(directory / ENCODER_FOLDER, encoder_kwargs)
-            else:
-                recorded = _recorded(config, "encoder", str(directory))
-                options = {
-                    "pretrained": recorded.pretrained,
-                    "seed": recorded.seed,
-                    "revision": _hub_revision(recorded),
-                    "image_size": config.vision_config.image_size,
-                }
-                encoder = encoders.load_encoder(
-                    encoder or recorded.name, expected=recorded, **(options | dict(encoder_kwargs or {}))
-                )
         if isinstance(encoder, encoders.ImageEncoder):
-            _require_fit(encoder, config)
-        if not isinstance(language_model, PreTrainedModel):
-            if language_model is None and full:
-                language_model, _ = language.load_language_model(
-                    str(directory / LANGUAGE_MODEL_FOLDER), **language_kwargs
-                )
+            put_down(config, "encoder", encoder.fingerprint.to_dict())
+        elif config.vision_config is not None:
+            if encoder is None and full:
+                encoder = own_encoder(directory / ENCODER_FOLDER, encoder_kwargs)
             else:
-                recorded = _recorded(config, "language_model", str(directory))
-                gguf_file = (config.backbones or {})["language_model"].get("gguf_file")
-                options = {"revision": _hub_revision(recorded)} | ({"gguf_file": gguf_file} if gguf_file else {})
-                options = {name: value for name, value in options.items() if value is not None}
-                # a quantised file the user names in place of the recorded one is another file on purpose
-                swapped = language_kwargs.get("gguf_file") not in (None, gguf_file)
-                language_model, _ = language.load_language_model(
-                    language_model or recorded.name,
-                    expected=None if swapped else recorded,
-                    **(options | language_kwargs),
-                )
+                encoder = named_encoder(config, encoder, str(directory), encoder_kwargs or {})
+        if isinstance(encoder, encoders.ImageEncoder):
+            require_fit(encoder, config)
+        if isinstance(language_model, PreTrainedModel):
+            # nobody can tell where its weights lie, and the record speaks of others
+            put_down(config, "language_model", None)
+        elif language_model is None and full:
+            language_model, _ = language.load_language_model(str(directory / LANGUAGE_MODEL_FOLDER), **language_kwargs)
+        else:
+            hub = {name: value for name, value in hub.items() if name not in ("revision", "force_download")}
+            language_model = named_language_model(config, language_model, str(directory), hub, language_kwargs)
         config.text_config = _portable(language_model.config)
         model = cls(config, encoder, language_model)
-        model._load_projection(directory)
+        unexpected = model._load_projection(directory)
         if (directory / GENERATION_CONFIG_NAME).is_file():
             model.generation_config = GenerationConfig.from_pretrained(directory)
         model.name_or_path = config.name_or_path = str(pretrained_model_name_or_path)
-        return model._beside_language_model().eval()
+        model._beside_language_model()._remember_frozen().eval()
+        if output_loading_info:
+            found = {"missing_keys": set(), "unexpected_keys": unexpected, "mismatched_keys": set(), "error_msgs": []}
+            return model, found  # type: ignore[return-value]  # declared as transformers declares it
+        return model
 
     def save_pretrained(  # type: ignore[override]
         self,
         save_directory: str | Path,
         *,
-        include_backbones: bool = False,
+        include_backbones: bool | None = None,
         state_dict: dict[str, Tensor] | None = None,
         push_to_hub: bool = False,
         repo_id: str | None = None,
@@ -221,7 +226,7 @@ class PrefixCheckpoints(PreTrainedModel):
         Args:
             save_directory: Made if it is not there.
             include_backbones: Write the frozen parts too, in the folders `encoder` and `language_model`, each in its
-                own dtype; such a checkpoint needs nothing else.
+                own dtype; such a checkpoint needs nothing else. None does so for a model that was loaded from one.
             state_dict: Weights to save instead of the model's own, as Trainer passes them.
             push_to_hub: Upload the directory afterwards, to `repo_id` or the directory's name.
             repo_id: See `push_to_hub`.
@@ -229,11 +234,19 @@ class PrefixCheckpoints(PreTrainedModel):
             **kwargs: As in transformers.
 
         Raises:
-            ConfigurationError: Weights of the encoder or the language model learn, and would be left out.
+            ConfigurationError: Weights of the encoder or the language model learn, or are no longer those that the
+                configuration names, and would be left out.
         """
         directory = Path(save_directory)
+        if include_backbones is None:
+            include_backbones = self.config.checkpoint_contents == "full"
         if not include_backbones:
             self._require_frozen()
+            if state_dict is None:  # whoever gives one may hold the weights in shards, which are nobody's samples
+                self._require_unchanged()
+        for config, part in ((self.config.vision_config, self.encoder), (self.config.text_config, self.language_model)):
+            if config is not None and part is not None:
+                config.dtype = part.dtype  # where it was moved to another since it was loaded
         contents, self.config.checkpoint_contents = (
             self.config.checkpoint_contents,
             "full" if include_backbones else "projector",
@@ -254,7 +267,7 @@ class PrefixCheckpoints(PreTrainedModel):
         self,
         repo_id: str,
         *,
-        include_backbones: bool = False,
+        include_backbones: bool | None = None,
         commit_message: str | None = None,
         private: bool | None = None,
         token: str | bool | None = None,
@@ -317,6 +330,25 @@ class PrefixCheckpoints(PreTrainedModel):
                     f"model.{name}.requires_grad_(False)."
                 )
 
+    def _require_unchanged(self) -> None:
+        """A checkpoint of the projection alone names the frozen parts, so they must be what was loaded by that name."""
+        if getattr(self, "_hf_peft_config_loaded", False):
+            return
+        for name, as_loaded in self._as_loaded.items():
+            record = (self.config.backbones or {}).get(name)
+            if record and not is_the_same(as_loaded, samples_of(getattr(self, name))):
+                raise ConfigurationError(
+                    f"The {name} is no longer the one recorded: its weights have changed since {record['name']!r} was "
+                    "loaded, and a checkpoint of the projection alone would lose that. Save with "
+                    "include_backbones=True."
+                )
+
+    def _remember_frozen(self) -> Self:
+        """Takes down what the frozen parts hold now, for `_require_unchanged`."""
+        parts = {"encoder": self.encoder, "language_model": self.language_model}
+        self._as_loaded = {name: samples_of(part) for name, part in parts.items() if part is not None}
+        return self
+
     def _beside_language_model(self) -> Self:
         """Puts encoder and projection on the device where the language model takes its input."""
         device = next(self.get_input_embeddings().parameters()).device
@@ -328,13 +360,15 @@ class PrefixCheckpoints(PreTrainedModel):
             self.hf_device_map = {f"language_model.{name}".rstrip("."): place for name, place in device_map.items()}
         return self
 
-    def _load_projection(self, directory: Path) -> None:
+    def _load_projection(self, directory: Path) -> set[str]:
+        """Fills the projector; returns the names of what else is in the file."""
         file = directory / SAFE_WEIGHTS_NAME
         if not file.is_file():
             found = ", ".join(sorted(path.name for path in directory.iterdir())) or "nothing"
             raise ProjectionError(f"{directory} holds no {SAFE_WEIGHTS_NAME} with a projection. Found: {found}.")
         prefix = "projector."
-        loaded = {key.removeprefix(prefix): value for key, value in load_file(file).items() if key.startswith(prefix)}
+        held = load_file(file)
+        loaded = {key.removeprefix(prefix): value for key, value in held.items() if key.startswith(prefix)}
         wanted = {key: tuple(value.shape) for key, value in self.projector.state_dict().items()}
         given = {key: tuple(value.shape) for key, value in loaded.items()}
         if wanted != given:
@@ -347,6 +381,7 @@ class PrefixCheckpoints(PreTrainedModel):
         dtype = next(iter(loaded.values())).dtype
         self.projector.to(dtype if dtype == torch.float32 else torch.float32)
         self.projector.load_state_dict(loaded)
+        return {key for key in held if not key.startswith(prefix)}
 
 
 def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
@@ -367,44 +402,6 @@ def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
             f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {reason} "
             "Give a directory that save_pretrained wrote, or the id of a repository you can reach."
         ) from error
-
-
-def _recorded(config: LinearVisionPrefixConfig, part: str, checkpoint: str) -> Fingerprint:
-    facts = (config.backbones or {}).get(part)
-    if not facts:
-        raise BackboneError(
-            f"{checkpoint} does not say which {part} it was trained with, so it cannot be loaded for you. "
-            f"Pass {part}=… to from_pretrained."
-        )
-    return Fingerprint.from_dict(facts)
-
-
-def _own_encoder(directory: Path, encoder_kwargs: Mapping[str, Any] | None) -> encoders.ImageEncoder:
-    """The encoder of a self-contained checkpoint."""
-    loaded: Any = encoders.ImageEncoder.from_pretrained(directory, output_loading_info=True, **(encoder_kwargs or {}))
-    encoder, found = loaded
-    language.require_all_weights(f"encoder in {directory}", found)
-    return encoder.requires_grad_(False)
-
-
-def _require_fit(encoder: encoders.ImageEncoder, config: LinearVisionPrefixConfig) -> None:
-    """Refuses an encoder whose features the projection cannot take; of one that fits, the configuration is kept."""
-    found = encoder.config
-    width = found.feature_dim if config.features == "grid" else found.pooled_dim
-    whole_grid = config.features == "grid" and config.grid_size is None
-    cells = math.prod(found.grid or []) if whole_grid else config.num_image_tokens
-    if (width, cells) != (config.feature_dim, config.num_image_tokens):
-        raise ProjectionError(
-            f"The projection does not fit the encoder {encoder.fingerprint.name!r}: that one gives {cells} image "
-            f"tokens of {width} channels, and the projection was trained on {config.num_image_tokens} of "
-            f"{config.feature_dim}. Use the encoder it was trained with, or train it again."
-        )
-    config.vision_config = copy.deepcopy(found)
-
-
-def _hub_revision(recorded: Fingerprint) -> str | None:
-    """The commit to load again; a wheel's revision is its version, which its name pins already."""
-    return None if recorded.name.startswith("wheel:") else recorded.revision
 
 
 def _portable(text_config: Any) -> Any:
@@ -431,14 +428,14 @@ def _savable(language_model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _image_token_id(
-    tokenizer: PreTrainedTokenizerBase | None, language_name: str | None, gguf_file: str | None
+    tokenizer: PreTrainedTokenizerBase | None, language_name: str | None, **arguments: Any
 ) -> int | None:
     """The id of `<image>` in the tokenizer, or the one it would get; None where there is no tokenizer to ask."""
     if tokenizer is None:
         if language_name is None:
             return None
         try:
-            tokenizer = language.load_tokenizer(language_name, gguf_file=gguf_file)
+            tokenizer = language.load_tokenizer(language_name, **arguments)
         except BackboneError:  # a directory of weights alone: the configuration takes the first id past the vocabulary
             return None
     return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))

@@ -1,0 +1,116 @@
+"""The frozen parts of a checkpoint: found under their recorded names, checked, recorded anew where they are others."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from linmap import encoders, language
+from linmap.errors import BackboneError, ProjectionError
+from linmap.prefix.configuration import LinearVisionPrefixConfig
+from linmap.weights import Fingerprint
+
+__all__ = ["named_encoder", "named_language_model", "own_encoder", "put_down", "record_of", "require_fit"]
+
+
+def recorded_part(config: LinearVisionPrefixConfig, part: str, checkpoint: str) -> Fingerprint:
+    facts = (config.backbones or {}).get(part)
+    if not facts:
+        raise BackboneError(
+            f"{checkpoint} does not say which {part} it was trained with, so it cannot be loaded for you. "
+            f"Pass {part}=… to from_pretrained."
+        )
+    return Fingerprint.from_dict(facts)
+
+
+def record_of(fingerprint: Fingerprint, gguf_file: str | None) -> dict[str, Any]:
+    """What a configuration says of a language model: enough to load it again."""
+    return fingerprint.to_dict() | ({"gguf_file": gguf_file} if gguf_file else {})
+
+
+def put_down(config: LinearVisionPrefixConfig, part: str, record: dict[str, Any] | None) -> None:
+    """Names a frozen part that is not the recorded one; None where there is no name for it."""
+    others = {name: facts for name, facts in (config.backbones or {}).items() if name != part}
+    config.backbones = others if record is None else {**others, part: record}
+
+
+def _is_verified(found: Fingerprint, recorded: Fingerprint) -> bool:
+    return found.sha256 is not None and found.sha256 == recorded.sha256
+
+
+def named_encoder(
+    config: LinearVisionPrefixConfig, name: str | None, checkpoint: str, arguments: Mapping[str, Any]
+) -> encoders.ImageEncoder:
+    """The encoder under its recorded name, or another; what cannot be told to be the same is recorded anew."""
+    recorded = recorded_part(config, "encoder", checkpoint)
+    options = {
+        "pretrained": recorded.pretrained,
+        "seed": recorded.seed,
+        "revision": _hub_revision(recorded),
+        "image_size": config.vision_config.image_size,
+        "dtype": config.vision_config.dtype,
+    }
+    encoder = encoders.load_encoder(name or recorded.name, expected=recorded, **(options | dict(arguments)))
+    if name is not None and not _is_verified(encoder.fingerprint, recorded):
+        put_down(config, "encoder", encoder.fingerprint.to_dict())
+    return encoder
+
+
+def named_language_model(
+    config: LinearVisionPrefixConfig,
+    name: str | None,
+    checkpoint: str,
+    hub: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+) -> PreTrainedModel:
+    """The language model under its recorded name, or another; what cannot be told to be the same is recorded anew."""
+    recorded = recorded_part(config, "language_model", checkpoint)
+    known_file = (config.backbones or {})["language_model"].get("gguf_file")
+    options = {"revision": _hub_revision(recorded), "gguf_file": known_file, **hub}
+    options |= {key: value for key, value in arguments.items() if value is not None}
+    asked = options.pop("torch_dtype", "auto")
+    asked = options.pop("dtype", asked)
+    options["dtype"] = (config.text_config.dtype or "auto") if asked == "auto" else asked
+    # a quantised file the user names in place of the recorded one is another file on purpose
+    swapped = options["gguf_file"] != known_file
+    loaded, found = language.load_language_model(
+        name or recorded.name,
+        expected=None if swapped else recorded,
+        **{key: value for key, value in options.items() if value is not None},
+    )
+    if swapped or (name is not None and not _is_verified(found, recorded)):
+        put_down(config, "language_model", record_of(found, options["gguf_file"]))
+    return loaded
+
+
+def own_encoder(directory: Path, encoder_kwargs: Mapping[str, Any] | None) -> encoders.ImageEncoder:
+    """The encoder of a self-contained checkpoint."""
+    loaded: Any = encoders.ImageEncoder.from_pretrained(directory, output_loading_info=True, **(encoder_kwargs or {}))
+    encoder, found = loaded
+    language.require_all_weights(f"encoder in {directory}", found)
+    return encoder.requires_grad_(False)
+
+
+def require_fit(encoder: encoders.ImageEncoder, config: LinearVisionPrefixConfig) -> None:
+    """Refuses an encoder whose features the projection cannot take; of one that fits, the configuration is kept."""
+    found = encoder.config
+    width = found.feature_dim if config.features == "grid" else found.pooled_dim
+    whole_grid = config.features == "grid" and config.grid_size is None
+    cells = math.prod(found.grid or []) if whole_grid else config.num_image_tokens
+    if (width, cells) != (config.feature_dim, config.num_image_tokens):
+        raise ProjectionError(
+            f"The projection does not fit the encoder {encoder.fingerprint.name!r}: that one gives {cells} image "
+            f"tokens of {width} channels, and the projection was trained on {config.num_image_tokens} of "
+            f"{config.feature_dim}. Use the encoder it was trained with, or train it again."
+        )
+    config.vision_config = copy.deepcopy(found)
+
+
+def _hub_revision(recorded: Fingerprint) -> str | None:
+    """The commit to load again; a wheel's revision is its version, which its name pins already."""
+    return None if recorded.name.startswith("wheel:") else recorded.revision
