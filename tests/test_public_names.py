@@ -69,6 +69,10 @@ def test_every_public_name_stands_on_an_api_page(repository, name):
         "from transformers import AutoModelForImageTextToText",
         "import linmap; from transformers import AutoTokenizer",
         "import linmap; from transformers import PreTrainedModel",
+        "import linmap; from transformers import CLIPImageProcessorPil",
+        "import linmap; from transformers import CLIPImageProcessor",
+        "import linmap; from transformers import AutoFeatureExtractor",
+        "import linmap; from transformers import Trainer",
     ],
 )
 def test_whatever_is_imported_first_the_auto_classes_know_the_models(first):
@@ -78,7 +82,8 @@ def test_whatever_is_imported_first_the_auto_classes_know_the_models(first):
         "config = AutoConfig.for_model('linear_vision_prefix', feature_dim=4, num_image_tokens=1); "
         "assert type(config).__name__ == 'LinearVisionPrefixConfig'; "
         "known = AutoModelForImageTextToText._model_mapping[type(config)]; "
-        "assert known is linmap.LinearVisionPrefixModel"
+        "assert known is linmap.LinearVisionPrefixModel; "
+        "assert AutoProcessor.from_pretrained(linmap.default_model()).image_processor"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -27,8 +27,10 @@ _NEEDED = (
     "transformers.feature_extraction_utils",
     "transformers.generation.utils",
     "transformers.modeling_utils",
+    "transformers.models.auto.auto_factory",
     "transformers.models.auto.image_processing_auto",
     "transformers.models.auto.tokenization_auto",
+    "transformers.models.clip.image_processing_pil_clip",
     "transformers.processing_utils",
     "transformers.tokenization_utils_base",
 )
