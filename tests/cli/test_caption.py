@@ -232,3 +232,13 @@ def assert_one_line(ran: object, words: str) -> None:
     assert ran.err.startswith("linmap: error: ")
     assert ran.err.count("\n") == 1
     assert words in ran.err
+
+
+def test_a_model_without_its_processor_says_to_save_it(linmap, model_dir, photos, tmp_path):
+    folder = shutil.copytree(
+        model_dir, tmp_path / "model", ignore=shutil.ignore_patterns("processor_config.json", "token*")
+    )
+    ran = linmap("caption", photos / "a.jpg", "--model", folder)
+    assert (ran.code, ran.out) == (2, "")
+    assert "holds a model without its processor (processor_config.json). Save it there too: processor.save_" in ran.err
+    assert ran.err.count("\n") == 1

@@ -142,6 +142,11 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
     place = device_for(device)
     folder = model_folder(name)
     read_config(folder)
+    if not (folder / "processor_config.json").is_file():
+        raise ModelNotFoundError(
+            f"{folder} holds a model without its processor (processor_config.json). Save it there too: "
+            f"processor.save_pretrained({str(folder)!r})."
+        )
     from linmap.prefix.configuration import LinearVisionPrefixConfig
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
