@@ -6,7 +6,7 @@
 Every measurement runs in a process of its own, the two sides in turn, and the median over the rounds counts. On the
 CPU, with the bundled model unless `--model` names another. Peak memory is the operating system's (`ru_maxrss`), less
 what the process held before the step; it is taken in a process whose allocator gives freed blocks back at once, since
-what glibc keeps for later is a fifth of it, more in one run and less in the next. Times are taken with glibc as it is.
+what glibc keeps for later differs from run to run. Times are taken with glibc as it is.
 """
 
 from __future__ import annotations

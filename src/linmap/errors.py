@@ -27,7 +27,13 @@ __all__ = [
     "UnknownNameError",
     "UnreadableImageError",
     "WeightsUnavailableError",
+    "first_line",
 ]
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library below says, in one line: its first, or its name where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 class LinmapError(Exception):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linmap.errors import LinmapError, ModelNotFoundError
+from linmap.errors import LinmapError, ModelNotFoundError, first_line
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
@@ -49,7 +49,7 @@ def model_folder(name: str | None) -> Path:
             f"There is no folder {name!r}. Name a folder that save_pretrained or linmap train wrote, or a model on the "
             "Hub as organisation/name; without --model the bundled model is used."
         )
-    from linmap.prefix.checkpoints import checkpoint_directory
+    from linmap.prefix.repositories import checkpoint_directory
 
     return checkpoint_directory(name)
 
@@ -117,11 +117,9 @@ def one_line(folder: Path) -> Iterator[None]:
         TypeError,
         ValueError,
     ) as error:
-        # The words of the libraries below are long: the first line says it.
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelNotFoundError(
-            f"The model in {folder} cannot be loaded: {reason.rstrip('.:')}. If its files were changed or cut off, "
-            "save or fetch it again."
+            f"The model in {folder} cannot be loaded: {first_line(error).rstrip('.:')}. If its files were changed or "
+            "cut off, save or fetch it again."
         ) from error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from linmap.data.images import EncodedPhoto, Photo, UnreadableImages
-from linmap.errors import CaptionDataError, UnknownNameError, UnreadableImageError
+from linmap.errors import CaptionDataError, UnknownNameError, UnreadableImageError, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -148,11 +148,10 @@ def load_split(name: str, split: str | None = None) -> Dataset:
     try:
         loaded = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, split=split)
     except (datasets.exceptions.DatasetsError, HTTPError, OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise CaptionDataError(
-            f"Cannot read the dataset {name!r}: {reason}. Give a folder that save_to_disk wrote or that "
-            "load_dataset reads (photos with a metadata.jsonl), or the name of a dataset on the Hugging Face Hub that "
-            "can be reached from here."
+            f"Cannot read the dataset {name!r}: {first_line(error).rstrip('.')}. Give a folder that save_to_disk wrote "
+            "or that load_dataset reads (photos with a metadata.jsonl), or the name of a dataset on the Hugging Face "
+            "Hub that can be reached from here."
         ) from error
     if not saved or split is None:
         return loaded

