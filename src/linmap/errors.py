@@ -12,8 +12,10 @@ __all__ = [
     "ChecksumError",
     "ConfigurationError",
     "EncoderError",
+    "EvaluationError",
     "FingerprintMismatchError",
     "ImageCountError",
+    "LabelDataError",
     "LinmapError",
     "MissingExtraError",
     "MissingJavaError",
@@ -139,6 +141,14 @@ class TooManyUnreadableImagesError(LinmapError, OSError):
 
 class CaptionDataError(LinmapError, ValueError):
     """Captions, or the examples made from them, are not as they must be; the message says which one and what to do."""
+
+
+class LabelDataError(LinmapError, ValueError):
+    """Labels of photos are not as they must be; the message says which and what to do."""
+
+
+class EvaluationError(LinmapError, ValueError):
+    """Embeddings, targets or names cannot be measured as they are; the message says which and what to do."""
 
 
 class MissingExtraError(LinmapError, ImportError):

@@ -1,0 +1,194 @@
+"""Scores as pictures (PNG)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from linmap.evaluation.modality_gap import modality_gap, paired, project
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from linmap.evaluation.classification import ClassificationScores
+    from linmap.evaluation.probing import ProbeScores, ShotScores
+    from linmap.evaluation.retrieval import RetrievalScores
+    from linmap.evaluation.shift import ShiftRow
+
+__all__ = ["plot_confusion", "plot_gap", "plot_recall", "plot_shift", "plot_shots", "plot_sweep"]
+
+NAMED_CLASSES = 40
+"""More classes than this have no names along the axes of a confusion plot."""
+
+COUNTED_CLASSES = 15
+"""Up to so many classes a confusion plot has numbers in its cells."""
+
+DRAWN_PAIRS = 300
+"""Pairs drawn in a picture of the gap; of more, evenly spaced ones."""
+
+
+def plot_recall(scores: RetrievalScores, path: str | Path) -> None:
+    """Bars of recall both ways, with chance as a line on each.
+
+    Args:
+        scores: Of `retrieval_recall` or `fivefold_recall`.
+        path: Where the PNG goes; replaced in one move.
+    """
+    figure = _figure(6, 4)
+    axes = figure.subplots()
+    ways = (
+        ("text to image", scores.text_to_image, scores.chance_text_to_image),
+        ("image to text", scores.image_to_text, scores.chance_image_to_text),
+    )
+    places = np.arange(len(scores.text_to_image))
+    for shift, (label, recalls, chance) in zip((-0.2, 0.2), ways, strict=True):
+        bars = axes.bar(places + shift, list(recalls.values()), width=0.38, label=label)
+        axes.bar_label(bars, fmt="%.1f", fontsize=8)
+        heights = list(chance.values())
+        line = "chance" if shift > 0 else "_"  # no second entry of the legend
+        axes.hlines(heights, places + shift - 0.19, places + shift + 0.19, colors="black", linewidth=1.2, label=line)
+    axes.set_xticks(places, list(scores.text_to_image))
+    axes.set(ylabel="recall (%)", ylim=(0, 105), title=f"{scores.images} photos, {scores.texts} captions")
+    axes.legend()
+    _save(figure, path)
+
+
+def plot_confusion(scores: ClassificationScores, path: str | Path) -> None:
+    """Which class (row) was taken for which (column), in percent of the photos of the row.
+
+    Args:
+        scores: Of `classification_scores`.
+        path: Where the PNG goes; replaced in one move.
+    """
+    classes = len(scores.per_class)
+    shares = scores.confusion.double() / scores.confusion.sum(dim=1, keepdim=True) * 100
+    side = min(14.0, 4 + 0.3 * classes)
+    figure = _figure(side + 1, side)
+    axes = figure.subplots()
+    image = axes.imshow(shares.numpy(), vmin=0, vmax=100, cmap="Blues")
+    figure.colorbar(image, ax=axes, label="photos of the class (%)", shrink=0.8)
+    if classes <= NAMED_CLASSES:
+        names = [one.name.replace("$", r"\$") for one in scores.per_class]  # no mathematics
+        axes.set_xticks(range(classes), names, rotation=90)
+        axes.set_yticks(range(classes), names)
+    if classes <= COUNTED_CLASSES:
+        for row, column in np.ndindex(classes, classes):
+            share = float(shares[row, column])
+            colour = "white" if share > 60 else "black"
+            axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    found = f"accuracy {scores.accuracy:.1f} %, chance {scores.chance:.1f} %, majority {scores.majority:.1f} %"
+    axes.set(xlabel="taken for", ylabel="is", title=found)
+    _save(figure, path)
+
+
+def plot_shift(rows: Sequence[ShiftRow], path: str | Path) -> None:
+    """Bars of accuracy, one a test set, with the drop against the first written on them and chance as a line.
+
+    Args:
+        rows: Of `distribution_shift`.
+        path: Where the PNG goes; replaced in one move.
+    """
+    figure = _figure(max(4.0, 1.4 * len(rows)), 4)
+    axes = figure.subplots()
+    bars = axes.bar(range(len(rows)), [row.scores.accuracy for row in rows])
+    texts = [
+        f"{row.scores.accuracy:.1f}" + (f"\n({-row.drop:+.1f})" if number else "") for number, row in enumerate(rows)
+    ]
+    axes.bar_label(bars, texts, fontsize=8)
+    axes.axhline(rows[0].scores.chance, color="black", linewidth=1, label="chance")
+    axes.set_xticks(range(len(rows)), [row.name.replace("$", r"\$") for row in rows])
+    axes.set(ylabel="accuracy (%)", ylim=(0, 110))
+    axes.legend()
+    _save(figure, path)
+
+
+def plot_sweep(scores: ProbeScores, path: str | Path) -> None:
+    """Validation accuracy over the strength of the regularisation, the chosen one marked.
+
+    Args:
+        scores: Of `linear_probe`.
+        path: Where the PNG goes; replaced in one move.
+    """
+    figure = _figure(6, 4)
+    axes = figure.subplots()
+    axes.semilogx(*zip(*scores.sweep, strict=True), "o-", markersize=3, linewidth=1, label="validation")
+    axes.axvline(scores.strength, color="black", linewidth=1, label=f"chosen: {scores.strength:.3g}")
+    axes.axhline(scores.test.accuracy, color="tab:green", linewidth=1, label=f"test: {scores.test.accuracy:.1f} %")
+    axes.axhline(scores.test.chance, color="grey", linewidth=1, linestyle=":", label="chance")
+    axes.set(xlabel="strength (L2)", ylabel="accuracy (%)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path)
+
+
+def plot_shots(rows: Sequence[ShotScores], path: str | Path) -> None:
+    """Accuracy over the photos a class, with the spread over the draws.
+
+    Args:
+        rows: Of `n_shot`.
+        path: Where the PNG goes; replaced in one move.
+    """
+    figure = _figure(6, 4)
+    axes = figure.subplots()
+    shots = [row.shots for row in rows]
+    axes.errorbar(shots, [row.mean for row in rows], [row.spread for row in rows], fmt="o-", capsize=3, markersize=3)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(shots, list(map(str, shots)))
+    axes.minorticks_off()
+    axes.set(xlabel="photos a class", ylabel="accuracy (%)")
+    axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def plot_gap(
+    image_embeddings: Tensor,
+    text_embeddings: Tensor,
+    path: str | Path,
+    image_of_text: Sequence[int] | Tensor | None = None,
+) -> None:
+    """Photos and texts in the plane in which they vary most (SVD), pairs linked; of many pairs some.
+
+    Args:
+        image_embeddings: `(images, dim)`.
+        text_embeddings: `(texts, dim)`.
+        path: Where the PNG goes; replaced in one move.
+        image_of_text: As for `modality_gap`.
+
+    Raises:
+        EvaluationError: As `modality_gap` does, or embeddings of one dimension.
+    """
+    gap = modality_gap(image_embeddings, text_embeddings, image_of_text)
+    images, texts, owners = paired(image_embeddings, text_embeddings, image_of_text)
+    photos, words = (flat.numpy() for flat in project(images, texts))
+    shown = np.unique(np.linspace(0, len(words) - 1, min(DRAWN_PAIRS, len(words))).astype(int))
+    linked = photos[owners.cpu().numpy()[shown]], words[shown]
+    figure = _figure(6, 5)
+    axes = figure.subplots()
+    axes.plot(*np.stack(linked).transpose(2, 0, 1), color="grey", linewidth=0.3, alpha=0.5, zorder=1)
+    for points, label in zip(linked, ("photos", "texts"), strict=True):
+        axes.scatter(points[:, 0], points[:, 1], s=6, label=label, zorder=2)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(
+        xlabel="first singular vector",
+        ylabel="second singular vector",
+        title=f"gap {gap.distance:.2f}, {len(shown)} of {len(words)} pairs",
+    )
+    axes.legend()
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure  # without pyplot: no window, no global state
+
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def _save(figure: Any, path: str | Path) -> None:
+    path = Path(path)
+    part = path.with_name(f"{path.stem}.part.png")
+    figure.savefig(part, format="png")
+    part.replace(path)

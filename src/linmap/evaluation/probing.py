@@ -1,0 +1,318 @@
+"""Linear probes (CLIP, arXiv 2103.00020, section 3.2 and appendix A.3): logistic regression on frozen features."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from linmap.errors import EvaluationError, MissingExtraError
+from linmap.evaluation.classification import ClassificationScores, classification_scores
+from linmap.evaluation.embeddings import targets_tensor
+
+__all__ = ["ProbeScores", "ShotScores", "linear_probe", "n_shot"]
+
+logger = logging.getLogger(__name__)
+
+MAX_ITERATIONS = 1000
+"""Of L-BFGS, as in the paper."""
+
+STEPS_A_DECADE = 8
+EXPONENTS = (-6, 6)
+COARSE = 2 * STEPS_A_DECADE
+HELD_OUT = 0.2
+"""Share of each class's training photos that the strength is chosen on where there is no validation set."""
+
+_Labelled = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeScores:
+    """What a linear classifier on frozen features reaches.
+
+    Args:
+        test: On the test set, after the fit on training and validation photos together.
+        strength: Of the L2 regularisation, lambda in the paper, chosen on the validation photos; scikit-learn's C is
+            1 / lambda.
+        sweep: Every `(strength, validation accuracy in percent)` that was tried, by strength.
+        train: Photos of the final fit: those for training and those for validation.
+        validation: Of these, photos the strength was chosen on.
+        unconverged: Fits, of `len(sweep) + 1`, that ended at the limit of iterations.
+        predict: The final classifier: from features `(n, dim)` to classes `(n,)` int64.
+    """
+
+    test: ClassificationScores
+    strength: float
+    sweep: tuple[tuple[float, float], ...]
+    train: int
+    validation: int
+    unconverged: int
+    predict: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class ShotScores:
+    """A linear probe on a few photos a class.
+
+    Args:
+        shots: Photos a class.
+        mean: Of the test accuracies over the draws, in percent.
+        spread: Their standard deviation (of a sample), in points.
+        accuracies: One a seed.
+        strengths: The strength chosen for each.
+    """
+
+    shots: int
+    mean: float
+    spread: float
+    accuracies: tuple[float, ...]
+    strengths: tuple[float, ...]
+
+
+def linear_probe(
+    train_features: Tensor,
+    train_targets: Tensor | Sequence[int],
+    test_features: Tensor,
+    test_targets: Tensor | Sequence[int],
+    *,
+    validation: tuple[Tensor, Tensor | Sequence[int]] | None = None,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> ProbeScores:
+    """Fits a logistic regression, its strength chosen as the paper does, and scores it on the test set.
+
+    The strength is searched for on 8 steps a decade from 1e-6 to 1e6: first every second decade, then the interval
+    around the best is halved until neighbours are one step apart. Of equals the stronger is taken. Then training
+    and validation photos are fitted together. Features are taken as they are, as in the paper.
+
+    Args:
+        train_features: `(n, dim)`, such as the image encoder's before its projection.
+        train_targets: `(n,)` classes, counted from 0.
+        test_features: `(m, dim)`.
+        test_targets: `(m,)`; every class has a photo there.
+        validation: Features and targets to choose the strength on. `None` holds out a fifth of the training photos of
+            each class, at least one.
+        class_names: For errors and scores; `None` calls the classes by their numbers.
+        seed: Of that draw.
+
+    Raises:
+        EvaluationError: One class only; a class with too few photos, named; widths or lengths that differ; features
+            that are not finite.
+        MissingExtraError: scikit-learn is not installed.
+
+    Example:
+        >>> features, targets = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), [0, 0, 1, 1]
+        >>> linear_probe(features, targets, features, targets).test.accuracy
+        100.0
+    """
+    names = _names(train_targets, test_targets, class_names)
+    train = _labelled(train_features, train_targets, names, "training")
+    test = _labelled(test_features, test_targets, names, "test", train[0].shape[1])
+    _require(train[1], names, 1 if validation is not None else 2, "linear probe")
+    if validation is None:
+        held = _drawn(train[1], np.random.default_rng(seed))
+        kept = np.setdiff1d(np.arange(len(train[1])), held)
+        (fitted, chosen_on) = _rows(train, kept), _rows(train, held)
+    else:
+        fitted, chosen_on = train, _labelled(*validation, names, "validation", train[0].shape[1])
+    search = _Search(fitted, chosen_on)
+    strength = search.best()
+    both = np.concatenate([fitted[0], chosen_on[0]]), np.concatenate([fitted[1], chosen_on[1]])
+    classifier, converged = _fit(*both, strength)
+    unconverged = search.unconverged + (not converged)
+    if unconverged:
+        logger.warning(
+            "%d of %d logistic regressions ended after %d iterations before they converged%s.",
+            unconverged,
+            len(search.accuracies) + 1,
+            MAX_ITERATIONS,
+            "" if converged else ", the final one among them",
+        )
+
+    def predict(features: Tensor) -> Tensor:
+        return torch.from_numpy(classifier.predict(_features(features, "probed", both[0].shape[1])))
+
+    return ProbeScores(
+        test=classification_scores(predict(test_features), test[1].tolist(), names),
+        strength=strength,
+        sweep=search.sweep(),
+        train=len(both[1]),
+        validation=len(chosen_on[1]),
+        unconverged=unconverged,
+        predict=predict,
+    )
+
+
+def n_shot(
+    train_features: Tensor,
+    train_targets: Tensor | Sequence[int],
+    test_features: Tensor,
+    test_targets: Tensor | Sequence[int],
+    *,
+    shots: Sequence[int] = (1, 2, 4, 8, 16),
+    seeds: Sequence[int] = (0, 1, 2),
+    validation: tuple[Tensor, Tensor | Sequence[int]] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> tuple[ShotScores, ...]:
+    """Linear probes on a few photos of each class, drawn anew for every seed.
+
+    The strength is searched for as `linear_probe` does, but the validation photos are never fitted.
+
+    Args:
+        train_features: `(n, dim)`, to draw from.
+        train_targets: `(n,)` classes, counted from 0.
+        test_features: `(m, dim)`.
+        test_targets: `(m,)`; every class has a photo there.
+        shots: Photos a class.
+        seeds: One draw each; at least two, since one draw says nothing of the spread.
+        validation: Features and targets to choose the strength on. `None` draws min(shots, 4) further photos a
+            class for that, as CoOp does (arXiv 2109.01134, section 4.1).
+        class_names: For errors; `None` calls the classes by their numbers.
+
+    Returns:
+        One a number of shots, in their order.
+
+    Raises:
+        EvaluationError: A class with fewer photos than are to be drawn, named; and see `linear_probe`.
+        MissingExtraError: scikit-learn is not installed.
+    """
+    if len(seeds) < 2 or not shots or min(shots) < 1:
+        raise EvaluationError(f"shots={tuple(shots)} must be at least 1, and seeds={tuple(seeds)} at least two.")
+    names = _names(train_targets, test_targets, class_names)
+    train = _labelled(train_features, train_targets, names, "training")
+    test = _labelled(test_features, test_targets, names, "test", train[0].shape[1])
+    given = None if validation is None else _labelled(*validation, names, "validation", train[0].shape[1])
+    for count in shots:
+        extra = "" if given else f" and {min(count, 4)} to choose the strength on"
+        _require(train[1], names, count + (0 if given else min(count, 4)), f"probe on {count} a class{extra}")
+    found = []
+    for count in shots:
+        accuracies, strengths = [], []
+        for seed in seeds:
+            draw = np.random.default_rng(seed)
+            rows = _drawn(train[1], draw, count)
+            held = given
+            if held is None:
+                left = np.setdiff1d(np.arange(len(train[1])), rows)
+                held = _rows(train, left[_drawn(train[1][left], draw, min(count, 4))])
+            strengths.append(_Search(_rows(train, rows), held).best())
+            classifier, _ = _fit(*_rows(train, rows), strengths[-1])
+            scores = classification_scores(torch.from_numpy(classifier.predict(test[0])), test[1].tolist(), names)
+            accuracies.append(scores.accuracy)
+        mean, spread = statistics.fmean(accuracies), statistics.stdev(accuracies)
+        found.append(ShotScores(count, mean, spread, tuple(accuracies), tuple(strengths)))
+    return tuple(found)
+
+
+class _Search:
+    """The paper's search for the strength: a coarse grid, then halving the interval around its peak."""
+
+    def __init__(self, fitted: _Labelled, chosen_on: _Labelled) -> None:
+        self.fitted = fitted
+        self.chosen_on = chosen_on
+        self.accuracies: dict[int, float] = {}  # by the exponent, in steps
+        self.unconverged = 0
+
+    def best(self) -> float:
+        """The strength of the highest validation accuracy."""
+        low, high = (exponent * STEPS_A_DECADE for exponent in EXPONENTS)
+        for step in range(low, high + 1, COARSE):
+            self._try(step)
+        distance = COARSE // 2
+        while distance >= 1:
+            peak = self._peak()
+            for step in (peak - distance, peak + distance):
+                if low <= step <= high:
+                    self._try(step)
+            distance //= 2
+        return _strength(self._peak())
+
+    def sweep(self) -> tuple[tuple[float, float], ...]:
+        """What was tried, by strength."""
+        return tuple((_strength(step), accuracy) for step, accuracy in sorted(self.accuracies.items()))
+
+    def _peak(self) -> int:
+        return max(self.accuracies, key=lambda step: (self.accuracies[step], step))
+
+    def _try(self, step: int) -> None:
+        if step not in self.accuracies:
+            classifier, converged = _fit(*self.fitted, _strength(step))
+            right = classifier.predict(self.chosen_on[0]) == self.chosen_on[1]
+            self.accuracies[step] = 100 * float(np.mean(right))
+            self.unconverged += not converged
+
+
+def _strength(step: int) -> float:
+    return 10.0 ** (step / STEPS_A_DECADE)
+
+
+def _fit(features: npt.NDArray[np.float32], targets: npt.NDArray[np.int64], strength: float) -> tuple[Any, bool]:
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", extra="eval") from error
+    classifier = LogisticRegression(C=1 / strength, solver="lbfgs", max_iter=MAX_ITERATIONS)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ConvergenceWarning)
+        classifier.fit(features, targets)
+    return classifier, not any(issubclass(warning.category, ConvergenceWarning) for warning in said)
+
+
+def _names(train: Any, test: Any, class_names: Sequence[str] | None) -> tuple[str, ...]:
+    if class_names is not None:
+        return tuple(class_names)
+    most = max((int(torch.as_tensor(targets).max()) for targets in (train, test) if len(targets)), default=-1)
+    return tuple(str(number) for number in range(most + 1))
+
+
+def _labelled(
+    features: Tensor, targets: Tensor | Sequence[int], names: Sequence[str], what: str, width: int | None = None
+) -> _Labelled:
+    rows = _features(features, what, width)
+    return rows, targets_tensor(targets, f"{what} targets", len(rows), len(names)).numpy()
+
+
+def _features(features: Tensor, what: str, width: int | None) -> npt.NDArray[np.float32]:
+    if features.ndim != 2 or not len(features) or width not in (None, features.shape[1]):
+        wanted = "dim" if width is None else width
+        raise EvaluationError(f"The {what} features are {tuple(features.shape)}; expected (photos, {wanted}).")
+    rows = features.detach().float().cpu().numpy()
+    if bad := int((~np.isfinite(rows).all(axis=1)).sum()):
+        raise EvaluationError(f"{bad} of {len(rows)} {what} features are not finite; look at what made them.")
+    return rows
+
+
+def _require(targets: npt.NDArray[np.int64], names: Sequence[str], photos: int, what: str) -> None:
+    if len(names) < 2:
+        raise EvaluationError(f"There is one class, {names[0]!r}; a {what} tells at least two apart.")
+    counts = np.bincount(targets, minlength=len(names))
+    few = [f"{name!r} has {count}" for name, count in zip(names, counts, strict=True) if count < photos]
+    if few:
+        named = ", ".join(few[:5]) + (f" and {len(few) - 5} more classes" if len(few) > 5 else "")
+        raise EvaluationError(
+            f"A {what} needs at least {photos} training photos of each class: {named}. Add photos, ask for fewer, or "
+            "leave these classes out."
+        )
+
+
+def _drawn(
+    targets: npt.NDArray[np.int64], draw: np.random.Generator, count: int | None = None
+) -> npt.NDArray[np.int64]:
+    """`count` rows of each class, sorted; `None`: the share to hold out, at least one."""
+    classes = [np.flatnonzero(targets == number) for number in np.unique(targets)]
+    counts = [max(1, int(HELD_OUT * len(rows))) if count is None else count for rows in classes]
+    drawn = [draw.choice(rows, size, replace=False) for rows, size in zip(classes, counts, strict=True)]
+    return np.sort(np.concatenate(drawn))
+
+
+def _rows(labelled: _Labelled, rows: npt.NDArray[np.int64]) -> _Labelled:
+    return labelled[0][rows], labelled[1][rows]

@@ -1,0 +1,70 @@
+"""Scores as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from linmap.evaluation.classification import ClassificationScores
+    from linmap.evaluation.probing import ShotScores
+    from linmap.evaluation.retrieval import RetrievalScores
+    from linmap.evaluation.shift import ShiftRow
+
+__all__ = ["per_class_table", "retrieval_table", "shift_table", "shots_table"]
+
+
+def per_class_table(scores: ClassificationScores) -> Table:
+    """One row a class, the worst first, for `rich.print`."""
+    table = _table("class", photos="photos", correct="correct", accuracy="accuracy %")
+    table.add_column("most often taken for")
+    for one in sorted(scores.per_class, key=lambda one: one.accuracy):
+        table.add_row(one.name, str(one.photos), str(one.correct), f"{one.accuracy:.1f}", one.mistaken_for or "")
+    return table
+
+
+def retrieval_table(scores: RetrievalScores) -> Table:
+    """Both ways, chance beside each recall, for `rich.print`."""
+    table = _table("", **{name: f"{name} %" for name in scores.text_to_image}, rank="median rank", of="of")
+    ways = (
+        ("text to image", scores.text_to_image, scores.median_rank_text_to_image, scores.images),
+        ("  chance", scores.chance_text_to_image, None, None),
+        ("image to text", scores.image_to_text, scores.median_rank_image_to_text, scores.texts),
+        ("  chance", scores.chance_image_to_text, None, None),
+    )
+    for name, recalls, rank, count in ways:
+        found = [f"{value:.1f}" for value in recalls.values()]
+        table.add_row(name, *found, "" if rank is None else f"{rank:g}", "" if count is None else str(count))
+    return table
+
+
+def shift_table(rows: Sequence[ShiftRow]) -> Table:
+    """One row a test set, its drop against the first beside it, for `rich.print`."""
+    headings = {"accuracy": "accuracy %", "per_class": "mean per class %", "drop": "drop (points)"}
+    table = _table("test set", photos="photos", **headings, relative="drop (relative)", chance="chance %")
+    table.add_column("majority %", justify="right")
+    for number, row in enumerate(rows):
+        drop = "" if number == 0 else f"{row.drop:.1f}"
+        relative = "" if number == 0 or row.relative_drop is None else f"{row.relative_drop:.1f} %"
+        found = row.scores
+        shown = (f"{value:.1f}" for value in (found.accuracy, found.mean_per_class))
+        table.add_row(row.name, str(found.n), *shown, drop, relative, f"{found.chance:.1f}", f"{found.majority:.1f}")
+    return table
+
+
+def shots_table(rows: Sequence[ShotScores]) -> Table:
+    """One row a number of photos a class, for `rich.print`."""
+    table = _table("photos a class", accuracy="accuracy %", spread="spread (std)", draws="draws")
+    for row in rows:
+        table.add_row(str(row.shots), f"{row.mean:.1f}", f"{row.spread:.1f}", str(len(row.accuracies)))
+    return table
+
+
+def _table(first: str, **numbers: str) -> Table:
+    table = Table(first, box=box.SIMPLE_HEAD)
+    for heading in numbers.values():
+        table.add_column(heading, justify="right")
+    return table
