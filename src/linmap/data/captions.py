@@ -1,14 +1,13 @@
-"""Reading captioned photos: JSON as Flickr8k's or COCO's, and `datasets` datasets."""
+"""Reading captioned photos: JSON as Flickr8k's, COCO's or Karpathy's, and `datasets` datasets."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
+from linmap.data.caption_files import FORMATS, CaptionRecord, Format, caption_records
 from linmap.data.images import EncodedPhoto, Photo, UnreadableImages
 from linmap.errors import CaptionDataError, UnknownNameError, UnreadableImageError, first_line
 
@@ -26,7 +25,6 @@ __all__ = [
     "read_captions",
 ]
 
-FORMATS = ("coco", "flickr8k")
 SAVED_TO_DISK = ("dataset_dict.json", "state.json", "dataset_info.json")  # what `save_to_disk` of datasets writes
 
 
@@ -63,7 +61,7 @@ def read_captions(
     path: str | Path,
     images: str | Path,
     split: str | None = None,
-    format: Literal["coco", "flickr8k"] | None = None,  # noqa: A002 - the word that `datasets` and pandas use
+    format: Format | None = None,  # noqa: A002 - the word that `datasets` and pandas use
     *,
     lowercase: bool = False,
     strip_final_period: bool = False,
@@ -73,7 +71,9 @@ def read_captions(
 
     Args:
         path: `"flickr8k"`: a list of `{"file": "a.jpg", "captions": ["...", ...], "split": "train"}` (split may be left
-            out); `"coco"`: `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`.
+            out); `"coco"`: `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`; `"karpathy"`:
+            `{"images": [{"filename", "filepath", "split", "sentences": [{"raw"}]}]}` (filepath, a folder below
+            `images`, may be left out).
         images: Folder the file names are relative to.
         split: Only photos of this split; `None` takes all.
         format: One of `FORMATS`; `None` looks at the file.
@@ -91,11 +91,7 @@ def read_captions(
         CaptionDataError: The file is not of that format, or a photo has no caption, or an empty one.
         UnknownNameError: No such split, no such format.
     """
-    content = _json(Path(path))
-    format = format or _format_of(content, path)  # noqa: A001
-    if format not in FORMATS:
-        raise UnknownNameError("captions format", format, FORMATS)
-    records = list(_coco(content, path) if format == "coco" else _flickr8k(content, path))
+    records = caption_records(Path(path), format)
     if split is not None:
         records = _of_split(records, split, path)
     options = {"lowercase": lowercase, "strip_final_period": strip_final_period}
@@ -233,67 +229,7 @@ def caption_examples(captioned: Iterable[Captioned]) -> list[dict[str, Any]]:
     return [{"image": record.image, "caption": caption} for record in captioned for caption in record.captions]
 
 
-_Record = tuple[str, list[Any], str | None]  # file name, captions, split
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CaptionDataError(f"There is no captions file {path}; check the path.") from None
-    except IsADirectoryError:
-        raise CaptionDataError(f"{path} is a directory; name the captions file in it.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CaptionDataError(f"{path} is not JSON ({error}); give a captions file in JSON, {_shapes()}.") from error
-
-
-def _shapes() -> str:
-    return 'either a list of {"file", "captions", "split"} (flickr8k) or {"images": [...], "annotations": [...]} (coco)'
-
-
-def _format_of(content: Any, path: str | Path) -> Literal["coco", "flickr8k"]:
-    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
-        return "coco"
-    if isinstance(content, list):
-        return "flickr8k"
-    found = f"an object with the keys {', '.join(content) or '(none)'}" if isinstance(content, dict) else "a bare value"
-    raise CaptionDataError(f"{path} holds {found}; expected {_shapes()}.")
-
-
-def _flickr8k(content: Any, path: str | Path) -> Iterator[_Record]:
-    if not isinstance(content, list) or not content:
-        raise CaptionDataError(
-            f'{path} holds no list of {{"file", "captions", "split"}}, as the format flickr8k has it.'
-        )
-    for number, record in enumerate(content):
-        if not isinstance(record, dict) or not {"file", "captions"} <= record.keys():
-            found = f"the keys {', '.join(record) or '(none)'}" if isinstance(record, dict) else type(record).__name__
-            raise CaptionDataError(f'{path}: record {number} has {found}; expected "file" and "captions".')
-        if not isinstance(record["captions"], list):
-            raise CaptionDataError(f'{path}: "captions" of {record["file"]} is no list of strings.')
-        yield str(record["file"]), record["captions"], record.get("split")
-
-
-def _coco(content: Any, path: str | Path) -> Iterator[_Record]:
-    try:
-        names: dict[Any, str] = {image["id"]: image["file_name"] for image in content["images"]}
-        written = [(note["image_id"], note["caption"]) for note in content["annotations"]]
-    except (KeyError, TypeError) as error:
-        raise CaptionDataError(
-            f'{path} is no COCO captions file: {error!r} while reading "images" (id, file_name) and "annotations" '
-            "(image_id, caption)."
-        ) from error
-    captions: dict[Any, list[Any]] = defaultdict(list)
-    for image_id, caption in written:
-        captions[image_id].append(caption)
-    if strays := captions.keys() - names.keys():
-        some = ", ".join(map(str, sorted(strays, key=str)[:5]))
-        raise CaptionDataError(f'{path}: {len(strays)} image ids of "annotations" are not in "images": {some}.')
-    for image_id, name in names.items():
-        yield name, captions[image_id], None
-
-
-def _of_split(records: list[_Record], split: str, path: str | Path) -> list[_Record]:
+def _of_split(records: list[CaptionRecord], split: str, path: str | Path) -> list[CaptionRecord]:
     known = {of for _, _, of in records if of is not None}
     if not known:
         raise CaptionDataError(f"{path} names no splits, so there is no {split!r} in it; leave the split out.")

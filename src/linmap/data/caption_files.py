@@ -1,0 +1,108 @@
+"""The formats of captions files: Flickr8k's, COCO's, Karpathy's; each to records of file name, captions and split."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from linmap.errors import CaptionDataError, UnknownNameError
+
+__all__ = ["FORMATS", "CaptionRecord", "Format", "caption_records"]
+
+FORMATS = ("coco", "flickr8k", "karpathy")
+
+Format: TypeAlias = Literal["coco", "flickr8k", "karpathy"]
+CaptionRecord: TypeAlias = tuple[str, list[Any], str | None]
+"""File name, captions as they stand in the file, split."""
+
+
+def caption_records(path: Path, format: Format | None) -> list[CaptionRecord]:  # noqa: A002 - as read_captions has it
+    """The records of the captions file `path`, in its order; see `read_captions`."""
+    content = _json(path)
+    format = format or _format_of(content, path)  # noqa: A001
+    if format not in FORMATS:
+        raise UnknownNameError("captions format", format, FORMATS)
+    return list({"coco": _coco, "flickr8k": _flickr8k, "karpathy": _karpathy}[format](content, path))
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CaptionDataError(f"There is no captions file {path}; check the path.") from None
+    except IsADirectoryError:
+        raise CaptionDataError(f"{path} is a directory; name the captions file in it.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CaptionDataError(f"{path} is not JSON ({error}); give a captions file in JSON, {_shapes()}.") from error
+
+
+def _shapes() -> str:
+    return (
+        'either a list of {"file", "captions", "split"} (flickr8k) or {"images": [...], "annotations": [...]} (coco) '
+        'or {"images": [{"filename", "split", "sentences"}]} (karpathy)'
+    )
+
+
+def _format_of(content: Any, path: Path) -> Format:
+    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+        return "coco"
+    if isinstance(content, dict) and "images" in content:
+        return "karpathy"
+    if isinstance(content, list):
+        return "flickr8k"
+    found = f"an object with the keys {', '.join(content) or '(none)'}" if isinstance(content, dict) else "a bare value"
+    raise CaptionDataError(f"{path} holds {found}; expected {_shapes()}.")
+
+
+def _flickr8k(content: Any, path: Path) -> Iterator[CaptionRecord]:
+    if not isinstance(content, list) or not content:
+        raise CaptionDataError(
+            f'{path} holds no list of {{"file", "captions", "split"}}, as the format flickr8k has it.'
+        )
+    for number, record in enumerate(content):
+        if not isinstance(record, dict) or not {"file", "captions"} <= record.keys():
+            found = f"the keys {', '.join(record) or '(none)'}" if isinstance(record, dict) else type(record).__name__
+            raise CaptionDataError(f'{path}: record {number} has {found}; expected "file" and "captions".')
+        if not isinstance(record["captions"], list):
+            raise CaptionDataError(f'{path}: "captions" of {record["file"]} is no list of strings.')
+        yield str(record["file"]), record["captions"], record.get("split")
+
+
+def _coco(content: Any, path: Path) -> Iterator[CaptionRecord]:
+    try:
+        names: dict[Any, str] = {image["id"]: image["file_name"] for image in content["images"]}
+        written = [(note["image_id"], note["caption"]) for note in content["annotations"]]
+    except (KeyError, TypeError) as error:
+        raise CaptionDataError(
+            f'{path} is no COCO captions file: {error!r} while reading "images" (id, file_name) and "annotations" '
+            "(image_id, caption)."
+        ) from error
+    captions: dict[Any, list[Any]] = defaultdict(list)
+    for image_id, caption in written:
+        captions[image_id].append(caption)
+    if strays := captions.keys() - names.keys():
+        some = ", ".join(map(str, sorted(strays, key=str)[:5]))
+        raise CaptionDataError(f'{path}: {len(strays)} image ids of "annotations" are not in "images": {some}.')
+    for image_id, name in names.items():
+        yield name, captions[image_id], None
+
+
+def _karpathy(content: Any, path: Path) -> Iterator[CaptionRecord]:
+    """The splits of Karpathy and Fei-Fei (arXiv 1412.2306): `dataset_coco.json` and its like."""
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list) or not images:
+        raise CaptionDataError(
+            f'{path} holds no {{"images": [{{"filename", "split", "sentences"}}]}}, as the format karpathy has it.'
+        )
+    for number, image in enumerate(images):
+        if not isinstance(image, dict) or not {"filename", "sentences"} <= image.keys():
+            found = f"the keys {', '.join(image) or '(none)'}" if isinstance(image, dict) else type(image).__name__
+            raise CaptionDataError(f'{path}: image {number} has {found}; expected "filename" and "sentences".')
+        sentences = image["sentences"]
+        if not isinstance(sentences, list) or not all(isinstance(one, dict) and "raw" in one for one in sentences):
+            raise CaptionDataError(f'{path}: "sentences" of {image["filename"]} is no list of {{"raw": "..."}}.')
+        name = str(Path(image.get("filepath") or "") / str(image["filename"]))
+        yield name, [one["raw"] for one in sentences], image.get("split")
