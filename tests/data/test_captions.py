@@ -27,6 +27,18 @@ COCO = {
         {"image_id": 3, "id": 3, "caption": "A brown dog"},
     ],
 }
+KARPATHY = {
+    "dataset": "flickr8k",
+    "images": [
+        {
+            "filename": "b.jpg",
+            "imgid": 0,
+            "split": "test",
+            "sentences": [{"raw": "Two cats", "tokens": ["two", "cats"]}],
+        },
+        {"filename": "a.jpg", "split": "restval", "sentences": [{"raw": "A dog."}, {"raw": "A brown dog"}]},
+    ],
+}
 
 
 @pytest.fixture
@@ -69,6 +81,22 @@ def test_coco_annotations_are_gathered_by_image(write, photos):
         Captioned(photos / "b.jpg", ("Two cats",)),
         Captioned(photos / "a.jpg", ("A dog.", "A brown dog")),
     ]
+
+
+def test_karpathys_splits_are_read(write, photos):
+    assert read_captions(write(KARPATHY), photos) == [
+        Captioned(photos / "b.jpg", ("Two cats",), "test"),
+        Captioned(photos / "a.jpg", ("A dog.", "A brown dog"), "restval"),
+    ]
+    assert read_captions(write(KARPATHY), photos, "test", "karpathy") == read_captions(write(KARPATHY), photos)[:1]
+
+
+def test_karpathys_coco_photos_lie_in_the_folder_that_the_file_names(write, photos):
+    (photos / "val2014").mkdir()
+    (photos / "a.jpg").rename(photos / "val2014" / "a.jpg")
+    image = {"filepath": "val2014", "filename": "a.jpg", "split": "val", "sentences": [{"raw": "A dog."}]}
+    (read,) = read_captions(write({"images": [image]}), photos)
+    assert read.image == photos / "val2014" / "a.jpg"
 
 
 def test_captions_are_untouched_unless_asked(write, photos):
@@ -131,6 +159,11 @@ def test_photos_may_lie_in_folders_below(write, photos):
         ({"images": [{"id": 1}], "annotations": []}, "no COCO captions file: KeyError.'file_name'. while reading"),
         ({"images": [], "annotations": [{"image_id": 5, "caption": "A dog"}]}, '1 image ids .* not in "images": 5'),
         ({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}, "a.jpg has no caption"),
+        ({"images": []}, "as the format karpathy has it"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}]}, 'image 0 has the keys id, file_name; expected "filename" and'),
+        ({"images": ["a.jpg"]}, "image 0 has str; expected"),
+        ({"images": [{"filename": "a.jpg", "sentences": ["A dog"]}]}, '"sentences" of a.jpg is no list of {"raw"'),
+        ({"images": [{"filename": "a.jpg", "sentences": []}]}, "a.jpg has no caption"),
     ],
 )
 def test_a_wrong_file_says_what_is_wrong(write, photos, content, message):

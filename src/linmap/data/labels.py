@@ -1,0 +1,254 @@
+"""Reading labelled photos: a folder with one folder a class, or a labels file (CSV, JSON) about a folder of photos."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linmap.data.images import Photo, UnreadableImages
+from linmap.errors import LabelDataError, UnknownNameError, UnreadableImageError
+
+__all__ = ["Labelled", "class_targets", "labels_of", "read_class_names", "read_labelled"]
+
+logger = logging.getLogger(__name__)
+
+PHOTO_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What counts as a photo in a folder; a file that a labels file names may be called anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One photo and its class.
+
+    Args:
+        image: What `open_photo` opens.
+        label: As it stands in the labels file, or the name of the photo's folder.
+    """
+
+    image: Photo
+    label: str
+
+
+def read_labelled(
+    photos: str | Path,
+    labels: str | Path | None = None,
+    *,
+    classes: Iterable[str] | None = None,
+    unreadable: UnreadableImages | None = None,
+) -> list[Labelled]:
+    """Reads which class each photo is of.
+
+    Args:
+        photos: Folder of the photos. Without `labels` it holds one folder a class, whose photos may lie in folders
+            below; what lies beside those folders or is no photo is left out and counted in a warning.
+        labels: A CSV file with the heading `file,label`, or a JSON list of `{"file", "label"}`; file names are relative
+            to `photos`. Photos that it does not name are left out and counted in a warning.
+        classes: The labels there may be, such as `read_class_names` gives them; each needs at least one photo.
+        unreadable: Counts the photos that are missing, which are then left out up to its limit. By default one missing
+            photo is an error.
+
+    Returns:
+        In the order of the labels file; of a folder sorted by class and name.
+
+    Raises:
+        LabelDataError: The file or folder is not of that form; a photo has two labels, or an empty one; a class
+            has no photo.
+        UnknownNameError: A label is not among `classes`.
+        UnreadableImageError: One photo is missing.
+        TooManyUnreadableImagesError: Several are, named and counted.
+    """
+    folder = Path(photos)
+    if not folder.is_dir():
+        raise LabelDataError(f"There is no folder of photos {folder}; check the path.")
+    found = _by_folder(folder) if labels is None else _by_file(folder, Path(labels), unreadable or UnreadableImages())
+    if not found:
+        raise LabelDataError(f"No labelled photo is left in {folder}; there is nothing to classify.")
+    if classes is not None:
+        _check_classes(found, list(classes), labels or folder)
+    return found
+
+
+def read_class_names(path: str | Path) -> dict[str, str]:
+    """The classes of a file, in its order: label to the name that stands in a prompt.
+
+    Args:
+        path: Text with one name a line, or a JSON list of names (label and name are then the same), or a JSON object
+            `{"n01440764": "tench"}`.
+
+    Raises:
+        LabelDataError: There is no such file, it holds no name, or one twice, or one that is no text.
+    """
+    path = Path(path)
+    is_json = path.suffix.lower() == ".json"
+    content = _json(path, pairs=True) if is_json else [line for line in _text(path).splitlines() if line.strip()]
+    if not isinstance(content, list) or not content:
+        raise LabelDataError(f"{path} holds no class name; give one a line, or a JSON list, or an object label: name.")
+    names: dict[str, str] = {}
+    for entry in content:
+        label, name = entry if isinstance(entry, tuple) else (entry, entry)
+        if not isinstance(label, str) or not isinstance(name, str) or not name.strip():
+            raise LabelDataError(f"{path}: class {label!r} has the name {name!r}; give every class a name in letters.")
+        label, name = label.strip(), name.strip()
+        if label in names:
+            raise LabelDataError(f"{path}: class {label!r} stands there twice; take one out.")
+        names[label] = name
+    return names
+
+
+def labels_of(labelled: Iterable[Labelled]) -> list[str]:
+    """The labels there are, sorted, each once.
+
+    Example:
+        >>> labels_of([Labelled("a.jpg", "dog"), Labelled("b.jpg", "cat"), Labelled("c.jpg", "dog")])
+        ['cat', 'dog']
+    """
+    return sorted({one.label for one in labelled})
+
+
+def class_targets(labelled: Iterable[Labelled], classes: Sequence[str]) -> list[int]:
+    """For every photo the place of its label in `classes`.
+
+    Raises:
+        UnknownNameError: A label is not among them.
+
+    Example:
+        >>> class_targets([Labelled("a.jpg", "dog"), Labelled("b.jpg", "cat")], ["cat", "dog"])
+        [1, 0]
+    """
+    places = {label: place for place, label in enumerate(classes)}
+    found = []
+    for one in labelled:
+        if one.label not in places:
+            raise UnknownNameError("class", one.label, places)
+        found.append(places[one.label])
+    return found
+
+
+def _by_folder(folder: Path) -> list[Labelled]:
+    below = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not below:
+        raise LabelDataError(f"{folder} holds no folders; give one folder a class, or a labels file (CSV or JSON).")
+    photos = {entry.name: _photos(entry) for entry in below}
+    if empty := [label for label, files in photos.items() if not files]:
+        raise LabelDataError(
+            f"{len(empty)} of {len(photos)} classes have no photo in {folder}: {_some(empty)}. Add photos (files "
+            f"ending in {' '.join(PHOTO_SUFFIXES)}), or take these folders away."
+        )
+    files = sum(1 for entry in folder.rglob("*") if entry.is_file() and not _hidden(entry, folder))
+    if others := files - sum(map(len, photos.values())):
+        logger.warning("Left out %d files in %s that lie in no class's folder or are no photos.", others, folder)
+    return [Labelled(file, label) for label, kept in photos.items() for file in kept]
+
+
+def _by_file(folder: Path, path: Path, unreadable: UnreadableImages) -> list[Labelled]:
+    labels: dict[str, str] = {}
+    repeated = 0
+    for name, label in _records(path):
+        if labels.setdefault(name, label) != label:
+            raise LabelDataError(f"{path}: {name} is labelled {labels[name]!r} and {label!r}; decide on one.")
+        repeated += 1
+    repeated -= len(labels)
+    if repeated:
+        logger.warning("%s names %d photos again, with the same label; each is taken once.", path, repeated)
+    there = {str(file.relative_to(folder)) for file in _photos(folder)}
+    missing = [name for name in labels if name not in there and not (folder / name).is_file()]
+    if missing:
+        reason = f"{path} labels it, and there is no such file; check the folder"
+        unreadable.leave_out(*(UnreadableImageError(str(folder / name), reason) for name in missing))
+    if unlabelled := sorted(there - labels.keys()):
+        logger.warning(
+            "Left out %d of %d photos in %s that %s does not label: %s.",
+            len(unlabelled),
+            len(there),
+            folder,
+            path,
+            _some(unlabelled),
+        )
+    absent = set(missing)
+    return [Labelled(folder / name, label) for name, label in labels.items() if name not in absent]
+
+
+def _records(path: Path) -> Iterator[tuple[str, str]]:
+    """File name and label, checked."""
+    if path.suffix.lower() == ".json":
+        rows = _json(path)
+        if not isinstance(rows, list) or not rows:
+            raise LabelDataError(f'{path} holds no list of {{"file", "label"}}; give one record a photo.')
+    else:
+        rows = _csv(path)
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or not {"file", "label"} <= row.keys():
+            found = f"the keys {', '.join(map(str, row)) or '(none)'}" if isinstance(row, dict) else type(row).__name__
+            raise LabelDataError(f'{path}: record {number} has {found}; expected "file" and "label".')
+        for key in ("file", "label"):
+            if not isinstance(row[key], str) or not row[key].strip():
+                raise LabelDataError(f"{path}: the {key} of record {number} is {row[key]!r}, no text; mend it.")
+        yield str(Path(row["file"].strip())), row["label"].strip()
+
+
+def _csv(path: Path) -> list[dict[str, Any]]:
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise LabelDataError(f"{path}, line {reader.reader.line_num}: {error}; mend this line.") from error
+    headings = reader.fieldnames or []
+    if not {"file", "label"} <= set(headings):
+        found = ", ".join(headings) or "nothing"
+        raise LabelDataError(f"{path} begins with {found}; expected a CSV file with the heading file,label.")
+    if not rows:
+        raise LabelDataError(f"{path} labels no photo; give one line a photo below the heading.")
+    if long := [number for number, row in enumerate(rows) if None in row]:
+        raise LabelDataError(f"{path}: record {long[0]} has more cells than the heading; quote text with commas.")
+    return rows
+
+
+def _json(path: Path, *, pairs: bool = False) -> Any:
+    """What the file holds; with `pairs` an object as a list of tuples, so that none is lost that stands there twice."""
+    try:
+        return json.loads(_text(path), object_pairs_hook=list if pairs else None)
+    except json.JSONDecodeError as error:
+        raise LabelDataError(f"{path} is not JSON ({error}); mend it, or give a CSV file.") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise LabelDataError(f"There is no file {path}; check the path.") from None
+    except IsADirectoryError:
+        raise LabelDataError(f"{path} is a directory; name the file in it.") from None
+    except UnicodeDecodeError as error:
+        raise LabelDataError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8.") from error
+
+
+def _check_classes(labelled: Sequence[Labelled], classes: list[str], where: str | Path) -> None:
+    class_targets(labelled, classes)
+    there = {one.label for one in labelled}
+    if empty := [name for name in classes if name not in there]:
+        raise LabelDataError(
+            f"{len(empty)} of {len(classes)} classes have no photo in {where}: {_some(empty)}. Add photos of them, or "
+            "take these classes out of the class names."
+        )
+
+
+def _photos(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in PHOTO_SUFFIXES and not _hidden(file, folder) and file.is_file()
+    )
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
