@@ -48,7 +48,7 @@ def targets_tensor(numbers: Tensor | Sequence[int], what: str, length: int, belo
     tensor = torch.as_tensor(numbers).detach().cpu()
     if tensor.shape != (length,):
         raise EvaluationError(f"The {what} are of shape {tuple(tensor.shape)}; expected ({length},), one a row.")
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+    if length and (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool):
         raise EvaluationError(f"The {what} are {tensor.dtype}; give whole numbers.")
     tensor = tensor.to(torch.int64)
     if length and (int(tensor.min()) < 0 or int(tensor.max()) >= below):
