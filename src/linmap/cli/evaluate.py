@@ -165,8 +165,9 @@ def seen_by_model(captioner: Captioner, captioned: list[Captioned], unreadable: 
     from linmap.recipes.features import encode_photos
 
     photos = [record.image for record in captioned]
-    features, rows = encode_photos(captioner.model, captioner.processor, photos, unreadable=unreadable)
-    return [CaptioningExample(feature, captioned[row].captions) for feature, row in zip(features, rows, strict=True)]
+    seen = encode_photos(captioner.model, captioner.processor, photos, unreadable=unreadable)
+    rows = zip(seen.features, seen.rows, strict=True)
+    return [CaptioningExample(feature, captioned[row].captions) for feature, row in rows]
 
 
 def _blinded(examples: list[CaptioningExample[Tensor]], seed: int) -> list[CaptioningExample[Tensor]]:

@@ -49,7 +49,7 @@ def model_folder(name: str | None) -> Path:
             f"There is no folder {name!r}. Name a folder that save_pretrained or linmap train wrote, or a model on the "
             "Hub as organisation/name; without --model the bundled model is used."
         )
-    from linmap.prefix.repositories import checkpoint_directory
+    from linmap.weights.repositories import checkpoint_directory
 
     return checkpoint_directory(name)
 

@@ -11,7 +11,7 @@ from linmap.encoders.tower import LoadedTower
 from linmap.errors import EncoderError
 from linmap.weights.identity import Fingerprint
 
-__all__ = ["load_encoder"]
+__all__ = ["encoder_of", "load_encoder"]
 
 
 def load_encoder(
@@ -67,8 +67,7 @@ def load_encoder(
         fingerprint = Fingerprint(**{**loaded.fingerprint.to_dict(), "seed": seed})
     if expected is not None:
         fingerprint.require(expected)
-    encoder = ImageEncoder(_configuration(loaded, fingerprint), tower=loaded.tower)
-    return encoder.to(device=device, dtype=dtype or torch.float32)  # type: ignore[call-arg]
+    return encoder_of(loaded, fingerprint).to(device=device, dtype=dtype or torch.float32)  # type: ignore[call-arg]
 
 
 def _load(name: str, pretrained: bool, revision: str | None, image_size: int | None) -> LoadedTower:
@@ -90,14 +89,14 @@ def _load(name: str, pretrained: bool, revision: str | None, image_size: int | N
     return load_transformers(parsed, pretrained=pretrained, revision=revision, image_size=image_size)
 
 
-def _configuration(loaded: LoadedTower, fingerprint: Fingerprint) -> ImageEncoderConfig:
-    """Measures the features on one black image and writes down what was found."""
+def encoder_of(loaded: LoadedTower, fingerprint: Fingerprint) -> ImageEncoder:
+    """The model around a tower; its features are measured on one black image and written down."""
     tower = loaded.tower.requires_grad_(False).eval()
     black = torch.zeros(1, 3, loaded.image_size, loaded.image_size, dtype=next(tower.parameters()).dtype)
     with torch.inference_mode():
         _, height, width, channels = tower.grid_features(black).shape
         _, pooled = tower.pooled_features(black).shape
-    return ImageEncoderConfig(
+    config = ImageEncoderConfig(
         library=loaded.library,
         architecture=loaded.architecture,
         model_args=loaded.model_args,
@@ -108,3 +107,4 @@ def _configuration(loaded: LoadedTower, fingerprint: Fingerprint) -> ImageEncode
         fingerprint=fingerprint.to_dict(),
         preprocessing=loaded.preprocessing,
     )
+    return ImageEncoder(config, tower=tower)

@@ -16,7 +16,7 @@ __all__ = ["ImageEncoder"]
 
 
 class ImageEncoder(PreTrainedModel):
-    """A frozen image encoder; stays in eval mode and without gradients of its own, whatever is called on it.
+    """An image encoder, frozen unless someone turns its gradients on; a frozen one stays in eval mode.
 
     Built from a configuration alone it has random weights; `load_encoder` gives the pretrained ones.
 
@@ -67,8 +67,8 @@ class ImageEncoder(PreTrainedModel):
         return self.eval()
 
     def train(self, mode: bool = True) -> ImageEncoder:
-        """Stays in eval mode: batch statistics and dropout of a frozen encoder must not move."""
-        return super().train(False)
+        """Stays in eval mode while no weight learns: batch statistics and dropout of a frozen encoder must not move."""
+        return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """The same as `grid_features`."""
@@ -128,6 +128,19 @@ class ImageEncoder(PreTrainedModel):
     def fingerprint(self) -> Fingerprint:
         """Where the weights came from."""
         return Fingerprint.from_dict(self.config.fingerprint or {})
+
+    def take_projection(self) -> Tensor | None:
+        """Takes away the matrix (width, embedding) that projects the pooled feature of an open_clip transformer.
+
+        Returns:
+            The matrix; the pooled features are those before it from now on. None where the encoder has none.
+        """
+        drop = getattr(self.tower, "drop_projection", None)
+        projection = None if drop is None else drop()
+        if projection is not None:
+            self.config.model_args = {**(self.config.model_args or {}), "projection": False}
+            self.config.pooled_dim = projection.shape[0]
+        return projection
 
     def _checked(self, pixel_values: Tensor) -> Tensor:
         side = self.config.image_size

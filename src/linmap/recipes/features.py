@@ -5,27 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from huggingface_hub.utils import tqdm
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from linmap.data.images import EncodedPhoto, Photo, UnreadableImages, open_photo
-from linmap.errors import RecipeError, UnreadableImageError
+from linmap.data import encoding
+from linmap.data.encoding import EncodedPhotos
+from linmap.data.images import EncodedPhoto, Photo, UnreadableImages
+from linmap.errors import UnreadableImageError
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["cached_features", "encode_photos", "readable_photos"]
+__all__ = ["cached_features", "encode_photos"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +64,9 @@ def cached_features(
     key = _digest({"identity": identity, "dtype": str(dtype), "photos": [_fact(photo) for photo in photos]})
     kept = _read(folder, key)
     if kept is None:
-        features, rows, errors = _encode(model, processor, photos, dtype, unreadable, batch_size)
-        _write(folder, key, identity, features, rows, errors)
-        return features, rows
+        encoded = encode_photos(model, processor, photos, dtype=dtype, unreadable=unreadable, batch_size=batch_size)
+        _write(folder, key, identity, encoded)
+        return encoded.features, encoded.rows
     features, facts = kept
     unreadable.leave_out(*(UnreadableImageError(name, reason) for name, reason in facts["unreadable"]))
     logger.info("Features of %d photos read from %s", len(features), folder / FEATURES_FILE)
@@ -83,7 +82,7 @@ def encode_photos(
     mean: bool = False,
     unreadable: UnreadableImages | None = None,
     batch_size: int = 32,
-) -> tuple[Tensor, list[int]]:
+) -> EncodedPhotos:
     """Frozen features of `photos` after the grid pooling, before the linear layer, on the CPU.
 
     Args:
@@ -96,92 +95,17 @@ def encode_photos(
         batch_size: Photos encoded at once.
 
     Returns:
-        Features of shape (readable photos, cells, feature_dim), one cell with `mean`, and,
-        for each row, the index of its photo.
-
-    Raises:
-        UnreadableImageError: for the first photo that cannot be read, or the first beyond the limit of `unreadable`.
+        Features of shape (readable photos, cells, feature_dim), one cell with `mean`; see `data.encoding.encode_photos`
+        for the rest, and for what it raises.
     """
-    features, rows, _ = _encode(model, processor, photos, dtype, unreadable or UnreadableImages(), batch_size, mean)
-    return features, rows
 
+    def encode(pixel_values: Tensor) -> Tensor:
+        features = model.encode_images(pixel_values)
+        return features.float().mean(1, keepdim=True) if mean else features
 
-def readable_photos(photos: Sequence[Photo], unreadable: UnreadableImages) -> list[int]:
-    """Opens every photo once, so that none turns out unreadable in the middle of the training.
-
-    Args:
-        photos: The photos, in order.
-        unreadable: Counts the photos that cannot be read, and stops at too many.
-
-    Returns:
-        The index of each photo that can be read.
-    """
-    rows: list[int] = []
-    with _readers() as pool, tqdm(total=len(photos), desc="Opening photos", unit="photo") as bar:
-        for index, reason in enumerate(pool.map(_why_unreadable, photos)):
-            bar.update()
-            if reason is None:
-                rows.append(index)
-            else:
-                unreadable.leave_out(reason)
-    return rows
-
-
-def _encode(
-    model: LinearVisionPrefixModel,
-    processor: LinearVisionPrefixProcessor,
-    photos: Sequence[Photo],
-    dtype: torch.dtype,
-    unreadable: UnreadableImages,
-    batch_size: int,
-    mean: bool = False,
-) -> tuple[Tensor, list[int], list[tuple[str, str]]]:
-    out: Tensor | None = None
-    rows: list[int] = []
-    errors: list[tuple[str, str]] = []
-    device = model.projector.weight.device
-    with (
-        _readers() as pool,
-        tqdm(total=len(photos), desc="Encoding photos", unit="photo") as bar,
-        torch.inference_mode(),
-    ):
-        for start in range(0, len(photos), batch_size):
-            pictures: list[Image.Image] = []
-            for index, opened in enumerate(pool.map(_open, photos[start : start + batch_size]), start):
-                if isinstance(opened, UnreadableImageError):
-                    unreadable.leave_out(opened)
-                    errors.append((opened.image, opened.reason))
-                else:
-                    pictures.append(opened)
-                    rows.append(index)
-            bar.update(min(batch_size, len(photos) - start))
-            if not pictures:
-                continue
-            pixels = processor.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
-            batch = model.encode_images(pixels.to(device))
-            batch = (batch.float().mean(1, keepdim=True) if mean else batch).to("cpu", dtype)
-            if out is None:
-                out = torch.empty((len(photos), *batch.shape[1:]), dtype=dtype)
-            out[len(rows) - len(batch) : len(rows)] = batch
-    if out is None:
-        raise RecipeError(f"None of the {len(photos)} photos can be read; check data.images.")
-    return out[: len(rows)].clone() if len(rows) < len(out) else out, rows, errors
-
-
-def _readers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="linmap-photos")
-
-
-def _why_unreadable(photo: Photo) -> UnreadableImageError | None:
-    opened = _open(photo)
-    return opened if isinstance(opened, UnreadableImageError) else None
-
-
-def _open(photo: Photo) -> Image.Image | UnreadableImageError:
-    try:
-        return open_photo(photo)
-    except UnreadableImageError as error:
-        return error
+    return encoding.encode_photos(
+        encode, processor.image_processor, photos, dtype=dtype, unreadable=unreadable, batch_size=batch_size
+    )
 
 
 def _fact(photo: Photo) -> list[Any]:
@@ -216,16 +140,20 @@ def _read(folder: Path, key: str) -> tuple[Tensor, dict[str, Any]] | None:
         return None
 
 
-def _write(
-    folder: Path, key: str, identity: dict[str, Any], features: Tensor, rows: list[int], errors: list[tuple[str, str]]
-) -> None:
+def _write(folder: Path, key: str, identity: dict[str, Any], encoded: EncodedPhotos) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     facts_file, features_file = folder / FACTS_FILE, folder / FEATURES_FILE
     facts_file.unlink(missing_ok=True)  # the facts come last: without them the features do not count
     part = features_file.with_suffix(".part")
-    save_file({"features": features.contiguous()}, part)
+    save_file({"features": encoded.features.contiguous()}, part)
     part.replace(features_file)
-    facts = {"key": key, "identity": identity, "shape": list(features.shape), "rows": rows, "unreadable": errors}
+    facts = {
+        "key": key,
+        "identity": identity,
+        "shape": list(encoded.features.shape),
+        "rows": encoded.rows,
+        "unreadable": [(error.image, error.reason) for error in encoded.errors],
+    }
     part = facts_file.with_suffix(".part")
     part.write_text(json.dumps(facts), encoding="utf-8")
     part.replace(facts_file)

@@ -14,12 +14,13 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from linmap.data.captions import Captioned
 from linmap.data.collation import CaptionCollator
+from linmap.data.encoding import readable_photos
 from linmap.data.images import UnreadableImages
 from linmap.recipes.arguments import training_arguments
 from linmap.recipes.assembly import assemble_model, read_splits
 from linmap.recipes.callbacks import LossPlot, ProgressBar
 from linmap.recipes.examples import CaptionExamples, LengthGroupedBatches, ShuffledExamples, caption_lengths
-from linmap.recipes.features import cached_features, encode_photos, readable_photos
+from linmap.recipes.features import cached_features, encode_photos
 from linmap.recipes.initialisation import mean_caption_embeddings, start_from_ridge
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.results import RunFacts, load_projection, write_results
@@ -163,8 +164,8 @@ def _start(
     if training.features is not None:
         inputs = torch.stack([row.float().mean(0) for row in training.features])
     else:
-        features, _ = encode_photos(model, processor, [photo.image for photo in training.photos], mean=True)
-        inputs = features.squeeze(1)
+        encoded = encode_photos(model, processor, [photo.image for photo in training.photos], mean=True)
+        inputs = encoded.features.squeeze(1)
     targets = mean_caption_embeddings(model, processor.tokenizer, [photo.captions for photo in training.photos])
     said = recipe.initialisation
     explained = start_from_ridge(model, inputs, targets, ridge=said.ridge, noise=said.noise, seed=recipe.training.seed)

