@@ -12,27 +12,15 @@ what glibc keeps for later differs from run to run. Times are taken with glibc a
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
-import platform
-import statistics
-import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.comparison import GIVING_BACK, PAGE, Row, machine, median, megabytes, print_table, run_alone, write_page
 
-REPOSITORY = Path(__file__).parents[1]
-PAGE = REPOSITORY / "docs" / "performance.md"
-START, END = "<!-- measured by benchmarks/caption.py: start -->", "<!-- measured by benchmarks/caption.py: end -->"
 BATCH_SIZE = 16
 LOSS_TOLERANCE = 1e-5
-GIVING_BACK = {"MALLOC_MMAP_THRESHOLD_": str(256 * 1024)}  # bytes; mallopt(3), no effect where there is no glibc
 
 CASES: dict[str, tuple[str, ...]] = {
     "one at a time": ("captioning", "--batch-size", "1"),
@@ -55,25 +43,6 @@ FULL = Size(photos=32, steps=8, rounds=3)
 QUICK = Size(photos=16, steps=2, rounds=1)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One comparison: what ours reaches, what the other does, and the bound on their ratio (`""`: none)."""
-
-    what: str
-    ours: str
-    other: str
-    ratio: float
-    target: str
-    met: bool
-
-    @property
-    def verdict(self) -> str:
-        """For the terminal."""
-        if not self.target:
-            return ""
-        return "met" if self.met else "MISSED"
-
-
 def measure(size: Size, model: str | None) -> dict[str, dict[str, Any]]:
     """Runs every case `size.rounds` times, in turn; each number is the median over the rounds."""
     found: dict[str, list[dict[str, Any]]] = {case: [] for case in CASES}
@@ -82,26 +51,13 @@ def measure(size: Size, model: str | None) -> dict[str, dict[str, Any]]:
             print(f"round {round_number + 1} of {size.rounds}: {case}", file=sys.stderr, flush=True)
             count = size.photos if words[0] == "captioning" else size.steps
             named = ["--model", model] if model else []
-            result = _run(*words, "--count", str(count), *named)
+            result = run_alone("measurements", *words, "--count", str(count), *named)
             if words[0] == "training":
-                result["held_bytes"] = _run(*words, "--count", "1", *named, environment=GIVING_BACK)["step_bytes"]
+                result["held_bytes"] = run_alone(
+                    "measurements", *words, "--count", "1", *named, environment=GIVING_BACK
+                )["step_bytes"]
             found[case].append(result)
-    return {case: _median(results) for case, results in found.items()}
-
-
-def _run(*words: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.measurements", *words]
-    settings = {**os.environ, **(environment or {})}
-    ran = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True, env=settings)
-    return json.loads(ran.stdout.splitlines()[-1])
-
-
-def _median(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Numbers by their median; what is no number is the same in every round."""
-    return {
-        name: statistics.median(result[name] for result in results) if type(value) in (int, float) else value
-        for name, value in results[0].items()
-    }
+    return {case: median(results) for case, results in found.items()}
 
 
 def compare(found: dict[str, dict[str, Any]]) -> list[Row]:
@@ -133,16 +89,16 @@ def compare(found: dict[str, dict[str, Any]]) -> list[Row]:
         ),
         Row(
             "peak memory of that step, above the model at rest",
-            _megabytes(scored["held_bytes"]),
-            _megabytes(everywhere["held_bytes"]),
+            megabytes(scored["held_bytes"]),
+            megabytes(everywhere["held_bytes"]),
             step,
             "at most 0.75x",
             step <= 0.75,
         ),
         Row(
             "peak memory of the whole process in that step, with what glibc keeps",
-            _megabytes(scored["peak_bytes"]),
-            _megabytes(everywhere["peak_bytes"]),
+            megabytes(scored["peak_bytes"]),
+            megabytes(everywhere["peak_bytes"]),
             whole,
             "",
             True,
@@ -158,27 +114,6 @@ def compare(found: dict[str, dict[str, Any]]) -> list[Row]:
     ]
 
 
-def _megabytes(size: float) -> str:
-    return f"{size / 1e6:,.0f} MB"
-
-
-def machine() -> str:
-    """What the numbers were taken on, in one line."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "timm"))
-    cores = os.cpu_count()
-    return f"{_processor()}, {cores} cores, {memory:.0f} GiB; Python {platform.python_version()}, {libraries}"
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def conditions(found: dict[str, dict[str, Any]], size: Size) -> str:
     """What was measured, in two lines."""
     batched, single, scored = found["batched"], found["one at a time"], found["head on scored"]
@@ -192,28 +127,6 @@ def conditions(found: dict[str, dict[str, Any]], size: Size) -> str:
     )
 
 
-def print_table(rows: list[Row]) -> None:
-    """The comparison, for the terminal."""
-    table = Table()
-    for heading in ("what", "ours", "other", "ratio", "target", ""):
-        table.add_column(heading, justify="left" if heading in ("what", "target") else "right", overflow="fold")
-    for row in rows:
-        table.add_row(row.what, row.ours, row.other, f"{row.ratio:.2f}x", row.target, row.verdict)
-    Console().print(table)
-
-
-def write_page(page: Path, rows: list[Row], notes: list[str]) -> None:
-    """Puts the comparison between the markers of `page`, and leaves the rest as it is."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{page} lacks the markers {START} and {END}; put them where the table belongs.")
-    lines = ["| what | ours | other | ratio | target |", "|---|---:|---:|---:|---|"]
-    lines += [f"| {row.what} | {row.ours} | {row.other} | {row.ratio:.2f}x | {row.target} |" for row in rows]
-    text = "\n".join(["", "", *lines, "", *notes, "", ""])
-    page.write_text(f"{before}{START}{text}{END}{after}", encoding="utf-8")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Measures, prints, writes; returns 1 when a full run misses a target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,13 +136,13 @@ def main(arguments: list[str] | None = None) -> int:
     size = QUICK if chosen.quick else FULL
     found = measure(size, chosen.model)
     rows = compare(found)
-    notes = [conditions(found, size), "", f"Machine: {machine()}."]
+    notes = [conditions(found, size), "", f"Machine: {machine('torch', 'transformers', 'timm')}."]
     print_table(rows)
     print("\n".join(notes))
     if chosen.quick:
         return 0
     if chosen.model is None:
-        write_page(PAGE, rows, notes)
+        write_page(PAGE, "caption", rows, notes)
     return 0 if all(row.met for row in rows) else 1
 
 

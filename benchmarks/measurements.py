@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.captions import CAPTIONS
+from benchmarks.process import forget_peak, peak, timed
 from linmap.cli.messages import quiet_libraries
 
 if TYPE_CHECKING:
@@ -71,16 +69,16 @@ def measure_training(model: str | None, head: str, count: int) -> dict[str, Any]
         optimizer.step()
         return loss.item()
 
-    at_rest = _forget_peak()
+    at_rest = forget_peak()
     loss = step()
-    peak = _peak()
-    seconds = [_timed(step) for _ in range(count)]
+    most = peak()
+    seconds = [timed(step) for _ in range(count)]
     return {
         "samples_per_second": TRAINING_BATCH / statistics.median(seconds),
         "samples": TRAINING_BATCH,
         "loss": loss,
-        "peak_bytes": peak,
-        "step_bytes": peak - at_rest,
+        "peak_bytes": most,
+        "step_bytes": most - at_rest,
         "dtype": str(captioner.model.language_model.dtype),
         "scored_positions": int((inputs["labels"] != -100).sum()),
         "positions": inputs["labels"].numel(),
@@ -114,30 +112,6 @@ def _loss_on_all(model: LinearVisionPrefixModel, inputs: dict[str, Tensor]) -> T
     unlabelled = {name: value for name, value in inputs.items() if name != "labels"}
     logits = model(**unlabelled, use_cache=False).logits
     return model.loss_function(logits, inputs["labels"], vocab_size=logits.shape[-1])
-
-
-def _timed(step: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
-def _forget_peak() -> int:
-    """Lets the peak start anew from the memory held now, and returns that, in bytes.
-
-    Loading a model can hold more than a step does. Only Linux can forget (`/proc/self/clear_refs`, see proc(5));
-    elsewhere the peak of loading stays, and a step that needs less than loading shows no peak of its own.
-    """
-    forget = Path("/proc/self/clear_refs")
-    if forget.exists():
-        forget.write_text("5", encoding="ascii")
-    return _peak()
-
-
-def _peak() -> int:
-    """Most memory the process has held, in bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
 
 
 def main() -> None:

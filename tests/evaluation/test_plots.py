@@ -100,8 +100,8 @@ def test_the_table_of_retrieval_has_chance_beside_each_recall():
 
 def test_the_table_of_a_shift_names_the_drop():
     rows = shown(shift_table(shift_rows()))
-    assert rows[1] == ["photos", "12", "100.0", "100.0", "33.3", "33.3"]
-    assert rows[2] == ["half", "24", "50.0", "50.0", "50.0", "50.0", "%", "33.3", "33.3"]
+    assert rows[1] == ["photos", "12", "100.0", "100.0", "33.3"]
+    assert rows[2] == ["half", "24", "50.0", "50.0", "50.0", "(50.0", "%)", "33.3"]
 
 
 def test_the_table_of_shots_has_the_spread():

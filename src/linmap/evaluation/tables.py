@@ -42,16 +42,15 @@ def retrieval_table(scores: RetrievalScores) -> Table:
 
 
 def shift_table(rows: Sequence[ShiftRow]) -> Table:
-    """One row a test set, its drop against the first beside it, for `rich.print`."""
-    headings = {"accuracy": "accuracy %", "per_class": "mean per class %", "drop": "drop (points)"}
-    table = _table("test set", photos="photos", **headings, relative="drop (relative)", chance="chance %")
-    table.add_column("majority %", justify="right")
+    """One row a test set, its drop against the first in points and in percent of it, for `rich.print`."""
+    headings = {"accuracy": "accuracy %", "per_class": "per class %", "drop": "drop (relative)"}
+    table = _table("test set", photos="photos", **headings, chance="chance %")
     for number, row in enumerate(rows):
-        drop = "" if number == 0 else f"{row.drop:.1f}"
-        relative = "" if number == 0 or row.relative_drop is None else f"{row.relative_drop:.1f} %"
+        relative = "" if row.relative_drop is None else f" ({row.relative_drop:.1f} %)"
+        drop = "" if number == 0 else f"{row.drop:.1f}{relative}"
         found = row.scores
         shown = (f"{value:.1f}" for value in (found.accuracy, found.mean_per_class))
-        table.add_row(row.name, str(found.n), *shown, drop, relative, f"{found.chance:.1f}", f"{found.majority:.1f}")
+        table.add_row(row.name, str(found.n), *shown, drop, f"{found.chance:.1f}")
     return table
 
 
