@@ -85,7 +85,8 @@ def conditions(found: dict[str, dict[str, Any]], size: Size) -> str:
     """What was measured, in a line."""
     return (
         f"{size.images:,} photos and {5 * size.images:,} captions, embeddings 512 wide, "
-        f"{found[OURS]['threads']} threads; median of {size.rounds}. Ours is counted in float64 with ties against the model, theirs in float32."
+        f"threads: {found[OURS]['threads']}; median of {size.rounds}. "
+        "Ours is counted in float64 with ties against the model, theirs in float32."
     )
 
 

@@ -1,6 +1,6 @@
 """A zero-shot classifier of 1,000 classes in 80 prompts each: linmap against open_clip with the same text tower.
 
-    python -m benchmarks.zero_shot            some three minutes; writes docs/performance.md
+    python -m benchmarks.zero_shot            some two minutes; writes docs/performance.md
     python -m benchmarks.zero_shot --quick    fewer classes; writes nothing
 
 Every measurement runs in a process of its own, the two sides in turn. Both start from one open_clip model with random
@@ -81,8 +81,9 @@ def conditions(found: dict[str, dict[str, Any]], classes: int) -> str:
     """What was measured, in a line."""
     return (
         f"{80 * classes:,} texts through a tower of one layer, 64 wide, with CLIP's vocabulary and context of 77 "
-        f"tokens; {found[OURS]['threads']} threads, one run a side. Ours tokenizes with the same vocabulary in transformers' "
-        "tokenizer, sorts the texts by length and reads no padding behind them, which this tower's causal mask allows."
+        f"tokens; threads: {found[OURS]['threads']}; one run a side. Ours tokenizes with the same vocabulary in "
+        "transformers' tokenizer, sorts the texts by length and reads no padding behind them, which this tower's causal "
+        "mask allows."
     )
 
 
