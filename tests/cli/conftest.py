@@ -31,6 +31,28 @@ def model_dir(
     return folder
 
 
+@pytest.fixture(scope="session")
+def dual_dir(tmp_path_factory: pytest.TempPathFactory, text_encoder_dir: Callable[[str], Path]) -> Path:
+    """A dual encoder of ours: timm's test_vit and a two-layer BERT with random weights, untrained heads, processor."""
+    import torch
+
+    from linmap import DualEncoderModel, DualEncoderProcessor
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = DualEncoderModel.from_backbones(
+            "timm:test_vit",
+            f"hf:{text_encoder_dir('bert')}",
+            text_pooling="mean",
+            projection_dim=32,
+            image_encoder_kwargs={"pretrained": False, "seed": 0},
+        )
+    folder = tmp_path_factory.mktemp("dual")
+    model.save_pretrained(folder)
+    DualEncoderProcessor.for_model(model).save_pretrained(folder)
+    return folder
+
+
 def photo(seed: int, width: int = 40, height: int = 30) -> Image.Image:
     """Coloured noise: no two seeds look alike."""
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

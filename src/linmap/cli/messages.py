@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 
-__all__ = ["quiet_libraries", "say_error"]
+__all__ = ["no_bars_off_terminals", "quiet_libraries", "say_error"]
 
 
 def say_error(message: str) -> None:
@@ -32,3 +32,11 @@ def quiet_libraries() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+
+
+def no_bars_off_terminals() -> None:
+    """Turns the progress bars of this process off where stderr is no terminal, so that warnings stand alone there."""
+    if not sys.stderr.isatty():
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()

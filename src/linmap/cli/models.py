@@ -15,9 +15,24 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["Captioner", "load_captioner", "model_folder", "one_line", "read_config", "read_json"]
+__all__ = [
+    "CAPTIONER",
+    "COMPARING",
+    "DUAL_ENCODER",
+    "Captioner",
+    "config_in",
+    "load_captioner",
+    "model_folder",
+    "one_line",
+    "read_config",
+    "read_json",
+    "require_processor",
+]
 
-MODEL_TYPE = "linear_vision_prefix"
+CAPTIONER = "linear_vision_prefix"
+DUAL_ENCODER = "dual_encoder"
+COMPARING = (DUAL_ENCODER, "clip", "siglip")
+"""Kinds of models that compare photos with texts, and write none."""
 
 
 class Captioner(NamedTuple):
@@ -60,19 +75,34 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ModelNotFoundError: There is none, it is damaged, or it belongs to another kind of model.
     """
+    config = config_in(folder)
+    kind = config.get("model_type")
+    if kind in COMPARING:
+        raise ModelNotFoundError(
+            f"{folder} holds a model of type {kind!r}, which compares photos with texts and does not caption. Name a "
+            f"model of type {CAPTIONER!r}; what this one can do is measured by linmap evaluate retrieval --model "
+            f"{folder}."
+        )
+    if kind != CAPTIONER:
+        raise ModelNotFoundError(
+            f"{folder} holds a model of type {kind!r}; linmap needs {CAPTIONER!r}. "
+            "Name a folder that linmap train wrote; frozen parts alone cannot caption."
+        )
+    return config
+
+
+def config_in(folder: Path) -> dict[str, Any]:
+    """The facts in `config.json` of a model of any kind.
+
+    Raises:
+        ModelNotFoundError: There is none, or it is damaged.
+    """
     file = folder / "config.json"
     if not file.is_file():
         names = sorted(path.name for path in folder.iterdir())
         found = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") or "nothing"
         raise ModelNotFoundError(f"{folder} holds no config.json, so it is no model. Found: {found}.")
-    config = read_json(file)
-    kind = config.get("model_type")
-    if kind != MODEL_TYPE:
-        raise ModelNotFoundError(
-            f"{folder} holds a model of type {kind!r}; linmap needs {MODEL_TYPE!r}. "
-            "Name a folder that linmap train wrote; frozen parts alone cannot caption."
-        )
-    return config
+    return read_json(file)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -93,8 +123,21 @@ def read_json(file: Path) -> dict[str, Any]:
     return facts
 
 
+def require_processor(folder: Path) -> None:
+    """Checks that a model of ours has its processor beside it.
+
+    Raises:
+        ModelNotFoundError: It has not.
+    """
+    if not (folder / "processor_config.json").is_file():
+        raise ModelNotFoundError(
+            f"{folder} holds a model without its processor (processor_config.json). Save it there too: "
+            f"processor.save_pretrained({str(folder)!r})."
+        )
+
+
 @contextlib.contextmanager
-def one_line(folder: Path) -> Iterator[None]:
+def one_line(folder: Path | str) -> Iterator[None]:
     """Turns what the libraries below say of a damaged model folder, or of too little memory, into one line of ours.
 
     Raises:
@@ -140,11 +183,7 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
     place = device_for(device)
     folder = model_folder(name)
     read_config(folder)
-    if not (folder / "processor_config.json").is_file():
-        raise ModelNotFoundError(
-            f"{folder} holds a model without its processor (processor_config.json). Save it there too: "
-            f"processor.save_pretrained({str(folder)!r})."
-        )
+    require_processor(folder)
     from linmap.prefix.configuration import LinearVisionPrefixConfig
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from linmap.cli.evaluate import seen_by_model, seen_by_random_encoder
+from linmap.cli.evaluate.caption import seen_by_model, seen_by_random_encoder
 from linmap.cli.models import load_captioner
 from linmap.data import Captioned, UnreadableImages
 

@@ -1,13 +1,14 @@
-"""`linmap evaluate`: what a model scores, beside what it scores without seeing."""
+"""`linmap evaluate caption`: what a captioner scores, beside what it scores without seeing."""
 
 from __future__ import annotations
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from linmap.cli.evaluate.options import AsJson, Control, Data, Device, Images, MaxUnreadable, Photos, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +19,7 @@ if TYPE_CHECKING:
     from linmap.data.captions import Captioned
     from linmap.evaluation import CaptioningExample, EvaluatedCaptions
 
-__all__ = ["register"]
-
-
-class Control(StrEnum):
-    """What the score is held against."""
-
-    NONE = "none"
-    BLIND = "blind"
-    RANDOM_ENCODER = "random-encoder"
+__all__ = ["caption", "seen_by_model", "seen_by_random_encoder"]
 
 
 class Tokenizer(StrEnum):
@@ -42,22 +35,10 @@ MEANING = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command group to the program."""
-    group = typer.Typer(no_args_is_help=True, help="Measure a model, with its control beside the score.")
-    group.callback()(_group)
-    group.command(name="caption", no_args_is_help=True)(caption)
-    app.add_typer(group, name="evaluate")
-
-
-def _group() -> None:
-    """Measure a model, with its control beside the score."""
-
-
 def caption(
-    data: Annotated[Path, typer.Option(metavar="FILE", help="Captions: JSON as Flickr8k's or COCO's.")],
-    images: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the photos.")],
-    split: Annotated[str | None, typer.Option(help="Split to measure on.", show_default="all photos")] = None,
+    data: Data,
+    images: Images,
+    split: Split = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -69,17 +50,17 @@ def caption(
     num_beams: Annotated[
         int | None, typer.Option(min=1, help="Beams of the search; 1 is greedy.", show_default="the model's own")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=2, metavar="N", help="Only the first N photos.")] = None,
+    limit: Photos = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos captioned at a time.")] = 16,
     tokenizer: Annotated[
         Tokenizer, typer.Option(help="ptb needs Java; simple does not, and compares with no published score.")
     ] = Tokenizer.PTB,
-    max_unreadable: Annotated[int, typer.Option(min=0, help="Photos that may be missing or damaged.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    max_unreadable: MaxUnreadable = 0,
+    device: Device = "auto",
     dtype: Annotated[
         str, typer.Option(help="Number format of the language model: auto, bfloat16, float16 or float32.")
     ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, and nothing else, on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure captions with CIDEr-D.
 

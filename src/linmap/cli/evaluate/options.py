@@ -1,0 +1,93 @@
+"""Options that the measurements of dual encoders share, and the words they all mean the same by."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "AsJson",
+    "BatchSize",
+    "Classes",
+    "Control",
+    "Data",
+    "Device",
+    "Images",
+    "LabelledImages",
+    "Labels",
+    "MaxUnreadable",
+    "ModelName",
+    "PerClass",
+    "Photos",
+    "Plot",
+    "Split",
+    "Templates",
+]
+
+
+class Control(StrEnum):
+    """What a score is held against."""
+
+    NONE = "none"
+    BLIND = "blind"
+    RANDOM_ENCODER = "random-encoder"
+
+
+def _picture(path: Path | None) -> Path | None:
+    """The path, if a picture can be written there: said before the hours, not after them."""
+    if path is None:
+        return None
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise typer.BadParameter(f"{path} names no PNG file; give a name that ends in .png.")
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}; make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise typer.BadParameter(f"nothing can be written in {path.parent}; name another folder.")
+    return path
+
+
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Folder, organisation/name on the Hub (ours, CLIP or SigLIP), or open_clip:NAME/TAG.",
+        show_default="the bundled dual encoder",
+    ),
+]
+Data = Annotated[Path, typer.Option(metavar="FILE", help="Captions: JSON as Flickr8k's, COCO's or Karpathy's.")]
+Images = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the photos.")]
+Split = Annotated[str | None, typer.Option(help="Split to measure on.", show_default="all photos")]
+Photos = Annotated[int | None, typer.Option("--limit", min=2, metavar="N", help="Only the first N photos.")]
+LabelledImages = Annotated[
+    Path, typer.Option(metavar="DIR", help="Photos: a folder with one folder a class, or any with --labels.")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Class of each photo: CSV with the heading file,label, or JSON."),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Names of the classes as prompts use them: one a line, or JSON {label: name}.",
+        show_default="the labels, blanks for _",
+    ),
+]
+Templates = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="imagenet-80, imagenet-7, plain, or a file of prompts with {} for the name."),
+]
+PerClass = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N photos of each class.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Photos encoded at a time.")]
+MaxUnreadable = Annotated[int, typer.Option(min=0, help="Photos that may be missing or damaged.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Plot = Annotated[
+    Path | None, typer.Option(metavar="FILE.png", callback=_picture, help="Draw the result.", show_default="no plot")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON, and nothing else, on stdout.")]
