@@ -82,8 +82,8 @@ def conditions(found: dict[str, dict[str, Any]], classes: int) -> str:
     return (
         f"{80 * classes:,} texts through a tower of one layer, 64 wide, with CLIP's vocabulary and context of 77 "
         f"tokens; threads: {found[OURS]['threads']}; one run a side. Ours tokenizes with the same vocabulary in "
-        "transformers' tokenizer, sorts the texts by length and reads no padding behind them, which this tower's causal "
-        "mask allows."
+        "transformers' tokenizer, sorts the texts by length and reads no padding behind them, which this tower's "
+        "causal mask allows."
     )
 
 
