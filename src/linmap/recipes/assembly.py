@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import set_seed
 
+from linmap.data.caption_files import Format
 from linmap.data.captions import Captioned, from_dataset, load_split, read_captions
 from linmap.data.images import UnreadableImages
-from linmap.recipes.schema import DataRecipe, Recipe
+from linmap.recipes.schema import Recipe
+from linmap.recipes.sections import CaptionedPhotosRecipe
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
@@ -50,7 +52,7 @@ def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisio
     return model.eval(), processor
 
 
-def read_splits(recipe: DataRecipe, unreadable: UnreadableImages) -> tuple[list[Captioned], list[Captioned]]:
+def read_splits(recipe: CaptionedPhotosRecipe, unreadable: UnreadableImages) -> tuple[list[Captioned], list[Captioned]]:
     """The train and the validation photos, their captions cleaned as the recipe says.
 
     Args:
@@ -69,7 +71,7 @@ def read_splits(recipe: DataRecipe, unreadable: UnreadableImages) -> tuple[list[
 
 
 def _read(
-    recipe: DataRecipe, captions: str, images: str | None, split: str | None, unreadable: UnreadableImages
+    recipe: CaptionedPhotosRecipe, captions: str, images: str | None, split: str | None, unreadable: UnreadableImages
 ) -> Sequence[Captioned]:
     if recipe.format == "datasets":
         return from_dataset(
@@ -83,7 +85,7 @@ def _read(
         captions,
         images=images or "",
         split=split,
-        format="coco" if recipe.format == "coco" else "flickr8k",
+        format=cast("Format", recipe.format),
         lowercase=recipe.lower_case,
         strip_final_period=recipe.strip_final_period,
         unreadable=unreadable,

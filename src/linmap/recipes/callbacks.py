@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-__all__ = ["LossPlot", "ProgressBar", "SamplePage", "plot_losses"]
+__all__ = ["HistoryPlot", "ProgressBar", "SamplePage", "plot_history", "plot_losses"]
 
 THUMBNAIL = 320  # pixels, the longer side
 
@@ -31,28 +31,50 @@ class ProgressBar(ProgressCallback):
         **kwargs: Any,
     ) -> None:
         """Writes the newest numbers behind the bar."""
-        shown = {"loss": "loss", "eval_loss": "val_loss", "eval_cider": "val_cider", "learning_rate": "lr"}
+        shown = {
+            "loss": "loss",
+            "eval_loss": "val_loss",
+            "eval_cider": "val_cider",
+            "eval_recall": "val_R@10",
+            "learning_rate": "lr",
+        }
         self.newest |= {shown[key]: f"{value:.4g}" for key, value in (logs or {}).items() if key in shown}
         if self.training_bar is not None:
             self.training_bar.set_postfix(self.newest)
 
 
-def plot_losses(history: Sequence[dict[str, float]], path: Path) -> None:
-    """Draws the training and validation loss in nats a token over the steps, as a PNG.
+def plot_losses(history: Sequence[dict[str, float]], path: Path, unit: str = "nats a token") -> None:
+    """Draws the training and validation loss over the steps, as a PNG.
 
     Args:
         history: `TrainerState.log_history`: dictionaries with `step` and `loss` or `eval_loss`.
         path: Where the picture goes; replaced in one move.
+        unit: Of the loss.
+    """
+    lines = {"loss": ("training", "-"), "eval_loss": ("validation", "o-")}
+    plot_history(history, path, lines, f"loss ({unit})")
+
+
+def plot_history(
+    history: Sequence[dict[str, float]], path: Path, lines: Mapping[str, tuple[str, str]], label: str
+) -> None:
+    """Draws logged numbers over the steps, as a PNG.
+
+    Args:
+        history: `TrainerState.log_history`: dictionaries with `step` and some of the numbers.
+        path: Where the picture goes; replaced in one move.
+        lines: For each number its name in the legend and matplotlib's style of its line.
+        label: What the numbers are, with their unit.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
-    for key, label, style in (("loss", "training", "-"), ("eval_loss", "validation", "o-")):
+    for key, (name, style) in lines.items():
         points = [(entry["step"], entry[key]) for entry in history if key in entry]
         if points:
-            axes.plot(*zip(*points, strict=True), style, label=label, markersize=3, linewidth=1)
-    axes.set(xlabel="step", ylabel="loss (nats a token)")
+            axes.plot(*zip(*points, strict=True), style, label=name, markersize=3, linewidth=1)
+    axes.set(xlabel="step", ylabel=label)
     axes.grid(alpha=0.3)
     if axes.lines:
         axes.legend()
@@ -61,19 +83,19 @@ def plot_losses(history: Sequence[dict[str, float]], path: Path) -> None:
     part.replace(path)
 
 
-class LossPlot(TrainerCallback):
-    """Writes `loss.png` at every evaluation.
+class HistoryPlot(TrainerCallback):
+    """Draws what has been logged so far at every evaluation.
 
     Args:
-        path: The PNG file.
+        draw: From `TrainerState.log_history` to a picture on disk.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, draw: Callable[[Sequence[dict[str, float]]], None]) -> None:
+        self.draw = draw
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Draws what has been logged so far."""
-        plot_losses(state.log_history, self.path)
+        """Draws."""
+        self.draw(state.log_history)
 
 
 class SamplePage(TrainerCallback):

@@ -11,8 +11,7 @@ import yaml
 
 from linmap.errors import LinmapError, OutputFolderError
 from linmap.recipes.checkpoints import find_checkpoints
-from linmap.recipes.recipe import load_recipe, recipe_to_yaml
-from linmap.recipes.schema import Recipe
+from linmap.recipes.recipe import AnyRecipe, load_recipe, recipe_to_yaml
 
 __all__ = ["OutputFolder"]
 
@@ -28,6 +27,8 @@ PRODUCTS = frozenset(
         LOG_FILE,
         "loss.png",
         "loss.part.png",
+        "recall.png",
+        "recall.part.png",
         "samples.md",
         "model.safetensors",
         "config.json",
@@ -41,6 +42,7 @@ PRODUCTS = frozenset(
         "special_tokens_map.json",
         "added_tokens.json",
         "vocab.json",
+        "vocab.txt",
         "merges.txt",
     }
 )
@@ -74,14 +76,14 @@ class OutputFolder:
         kept = self.path / RECIPE_FILE
         if not kept.is_file():
             return False
-        if self.finished or (self.cache / "features.safetensors").is_file():
+        if self.finished or any(self.cache.glob("*.safetensors")):
             return True
         try:  # cut off early: the recipe is all there is, in the very words that `open` writes
             return recipe_to_yaml(load_recipe(kept)) == kept.read_text(encoding="utf-8")
         except LinmapError:
             return False
 
-    def check(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    def check(self, recipe: AnyRecipe, *, resume: bool, overwrite: bool) -> None:
         """Raises if `open` would, and changes nothing.
 
         Raises:
@@ -112,7 +114,7 @@ class OutputFolder:
                 "away, or choose another --output."
             )
 
-    def _check_same(self, recipe: Recipe) -> None:
+    def _check_same(self, recipe: AnyRecipe) -> None:
         """Raises unless a run of this very recipe can be gone on with."""
         if not self.holds_run:
             raise OutputFolderError(f"There is no run in {self.path} to resume: start it without --resume.")
@@ -124,7 +126,7 @@ class OutputFolder:
                 f"same recipe ({kept}), or choose another --output."
             )
 
-    def open(self, recipe: Recipe, *, resume: bool = False, overwrite: bool = False) -> Path | None:
+    def open(self, recipe: AnyRecipe, *, resume: bool = False, overwrite: bool = False) -> Path | None:
         """Makes the folder ready and says where to go on from.
 
         Returns:

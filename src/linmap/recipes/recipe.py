@@ -8,16 +8,24 @@ import typing
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
 
 import yaml
 
 from linmap.errors import RecipeError, UnknownNameError
+from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.schema import Recipe
 
-__all__ = ["load_recipe", "packaged_recipes", "recipe_from_dict", "recipe_to_yaml"]
+__all__ = ["METHODS", "AnyRecipe", "load_recipe", "packaged_recipes", "recipe_from_dict", "recipe_to_yaml"]
 
+AnyRecipe: TypeAlias = Recipe | DualRecipe
 Section = TypeVar("Section")
+
+METHOD = "method"
+FIRST_METHOD = "linear_vision_prefix"
+METHODS: Mapping[str, type[AnyRecipe]] = MappingProxyType({FIRST_METHOD: Recipe, "dual_encoder": DualRecipe})
+"""What the top-level key `method` of a recipe may say; a recipe without it is of the first."""
 
 
 def packaged_recipes() -> dict[str, Path]:
@@ -25,21 +33,24 @@ def packaged_recipes() -> dict[str, Path]:
 
     Example:
         >>> sorted(packaged_recipes())
-        ['efficientnet-lite0-smollm2-135m']
+        ['clip', 'efficientnet-lite0-smollm2-135m', 'linear-dual', 'lit']
     """
     folder = Path(str(resources.files("linmap.recipes")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Reads a recipe and changes single values of it.
 
     Args:
         name: A YAML file, or the bare name of a recipe that comes with linmap.
         overrides: `section.key=value`, the value written as in YAML, e.g. `training.steps=100`.
 
+    Returns:
+        A `Recipe`, or a `DualRecipe` where the file says `method: dual_encoder`.
+
     Raises:
-        UnknownNameError: for a recipe, a section or a key that does not exist, with the closest one that does.
+        UnknownNameError: for a recipe, a method, a section or a key that does not exist, with the closest that does.
         RecipeError: for a file that cannot be read, a missing key or a value of the wrong type or range.
 
     Example:
@@ -68,16 +79,20 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return recipe_from_dict(content)
 
 
-def recipe_from_dict(content: Mapping[str, Any]) -> Recipe:
-    """Checks the words and types of `content` and makes a `Recipe` of it."""
-    return _build(Recipe, content, "")
+def recipe_from_dict(content: Mapping[str, Any]) -> AnyRecipe:
+    """Checks the words and types of `content` and makes a recipe of its method of it."""
+    method = content.get(METHOD, FIRST_METHOD)
+    if not isinstance(method, str) or method not in METHODS:
+        raise UnknownNameError("method of a recipe", str(method), METHODS)
+    return _build(METHODS[method], {key: value for key, value in content.items() if key != METHOD}, "")
 
 
-def recipe_to_yaml(recipe: Recipe) -> str:
+def recipe_to_yaml(recipe: AnyRecipe) -> str:
     """The recipe as YAML with every value written out; `load_recipe` reads it back to an equal recipe."""
+    (method,) = [name for name, kind in METHODS.items() if type(recipe) is kind]
     plain = dataclasses.asdict(recipe)
-    plain["training"]["betas"] = list(plain["training"]["betas"])
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
+    said = plain if method == FIRST_METHOD else {METHOD: method, **plain}
+    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -105,7 +120,8 @@ def _build(kind: type[Section], content: Any, where: str) -> Section:
     hints = typing.get_type_hints(kind)
     for key in content:
         if key not in fields:
-            raise UnknownNameError(f"key in {where}" if where else "key in the recipe", str(key), fields)
+            known = fields if where else [METHOD, *fields]
+            raise UnknownNameError(f"key in {where}" if where else "key in the recipe", str(key), known)
     values: dict[str, Any] = {}
     for key, field in fields.items():
         dotted = f"{where}.{key}" if where else key
@@ -125,6 +141,10 @@ def _value(hint: Any, value: Any, dotted: str) -> Any:
         (hint,) = [choice for choice in typing.get_args(hint) if choice is not type(None)]
     if typing.get_origin(hint) is tuple:
         parts = typing.get_args(hint)
+        if parts[-1] is Ellipsis:
+            if not isinstance(value, Sequence) or isinstance(value, str):
+                raise RecipeError(f"{dotted} must be a list; found {value!r}.")
+            return tuple(_value(parts[0], item, dotted) for item in value)
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(parts):
             raise RecipeError(f"{dotted} must be a list of {len(parts)} values; found {value!r}.")
         return tuple(_value(part, item, dotted) for part, item in zip(parts, value, strict=True))

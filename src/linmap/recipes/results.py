@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["RunFacts", "load_projection", "write_results"]
+__all__ = ["RunFacts", "load_projection", "write_log", "write_results"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ def write_results(
         "torch": torch.__version__,
         "history": state.log_history,
     }
+    write_log(folder, log)
+
+
+def write_log(folder: OutputFolder, log: dict[str, Any]) -> None:
+    """Writes the numbers of a run, in one move: with them it is finished."""
     part = folder.path / f"{LOG_FILE}.part"
     part.write_text(json.dumps(log, indent=1), encoding="utf-8")
     part.replace(folder.path / LOG_FILE)

@@ -1,48 +1,55 @@
-"""The run's own trainer: transformers' Trainer with the caption order and the validation numbers of a recipe."""
+"""A run's own trainer: transformers' Trainer with the order of the examples and the validation numbers of a recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import Trainer
+from transformers import Trainer, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
-__all__ = ["CaptionTrainer"]
+__all__ = ["CaptionTrainer", "OrderedTrainer", "train_to_the_end"]
 
 IGNORED_LABEL = -100
 
 
-class CaptionTrainer(Trainer):
-    """`transformers.Trainer` with three things said by the caller.
-
-    The order of the examples, so that a resumed run meets the very same batches; the validation loss as the mean over
-    caption tokens (the Trainer averages over batches, which weighs short captions more); further validation numbers.
+class OrderedTrainer(Trainer):
+    """`transformers.Trainer` that meets the examples in an order of the caller's: a resumed run sees the same batches.
 
     Args:
-        train_sampler: Order of the training examples; its `set_epoch` is called for each epoch.
-        validation_numbers: Called at each evaluation; its numbers are logged as `eval_NAME`.
+        train_sampler: The order; its `set_epoch` is called for each epoch.
         **kwargs: What `transformers.Trainer` takes.
     """
 
-    def __init__(
-        self,
-        *,
-        train_sampler: Sampler[int] | None = None,
-        validation_numbers: Callable[[], dict[str, float]] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, train_sampler: Sampler[int] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._train_sampler = train_sampler
-        self._validation_numbers = validation_numbers
-        self._summed_loss = 0.0
-        self._scored_tokens = 0
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         return self._train_sampler if self._train_sampler is not None else super()._get_train_sampler(train_dataset)
+
+
+class CaptionTrainer(OrderedTrainer):
+    """`OrderedTrainer` for captions.
+
+    Its validation loss is the mean over caption tokens (the Trainer averages over batches, which weighs short captions
+    more), and further validation numbers can be said.
+
+    Args:
+        validation_numbers: Called at each evaluation; its numbers are logged as `eval_NAME`.
+        **kwargs: What `OrderedTrainer` takes.
+    """
+
+    def __init__(self, *, validation_numbers: Callable[[], dict[str, float]] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._validation_numbers = validation_numbers
+        self._summed_loss = 0.0
+        self._scored_tokens = 0
 
     def prediction_step(
         self,
@@ -79,3 +86,22 @@ class CaptionTrainer(Trainer):
                 numbers = self._validation_numbers()
             metrics |= {f"{metric_key_prefix}_{name}": value for name, value in numbers.items()}
         return output._replace(metrics=metrics)
+
+
+def train_to_the_end(trainer: Trainer, checkpoint: Path | None, load: Callable[[Path], None]) -> None:
+    """Trains and ends with the best weights; after the last step nothing is left to train, only to load.
+
+    Args:
+        trainer: With all that it needs.
+        checkpoint: Where to go on from; None starts at the first step.
+        load: Puts the weights of a checkpoint into the model.
+    """
+    if checkpoint is None:
+        trainer.train()
+        return
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    if state.global_step < trainer.args.max_steps:
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+        return
+    trainer.state = state
+    load(checkpoint.with_name(f"checkpoint-{state.best_global_step}"))

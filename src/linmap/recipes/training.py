@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import PrinterCallback, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import PrinterCallback
 
 from linmap.data.captions import Captioned
 from linmap.data.collation import CaptionCollator
@@ -18,14 +17,14 @@ from linmap.data.encoding import readable_photos
 from linmap.data.images import UnreadableImages
 from linmap.recipes.arguments import training_arguments
 from linmap.recipes.assembly import assemble_model, read_splits
-from linmap.recipes.callbacks import LossPlot, ProgressBar
+from linmap.recipes.callbacks import HistoryPlot, ProgressBar, plot_losses
 from linmap.recipes.examples import CaptionExamples, LengthGroupedBatches, ShuffledExamples, caption_lengths
 from linmap.recipes.features import cached_features, encode_photos
 from linmap.recipes.initialisation import mean_caption_embeddings, start_from_ridge
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.results import RunFacts, load_projection, write_results
 from linmap.recipes.schema import Recipe
-from linmap.recipes.trainer import CaptionTrainer
+from linmap.recipes.trainer import CaptionTrainer, train_to_the_end
 from linmap.recipes.validation import Split, Validation
 
 if TYPE_CHECKING:
@@ -86,11 +85,15 @@ def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite
         eval_dataset=validation.examples(),
         train_sampler=_sampler(recipe, processor, examples),
         validation_numbers=validation.numbers(),
-        callbacks=[ProgressBar(), LossPlot(folder.path / "loss.png"), validation.sample_page(folder.path)],
+        callbacks=[
+            ProgressBar(),
+            HistoryPlot(lambda history: plot_losses(history, folder.path / "loss.png")),
+            validation.sample_page(folder.path),
+        ],
     )
     trainer.remove_callback(PrinterCallback)  # the bar shows the same numbers
     started = time.perf_counter()
-    _run(trainer, model, checkpoint)
+    train_to_the_end(trainer, checkpoint, lambda best: load_projection(model, best))
     facts = RunFacts(
         photos=len(training.photos),
         captions=len(examples),
@@ -101,19 +104,6 @@ def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite
     )
     write_results(recipe, model.eval(), processor, trainer.state, folder, facts)
     return folder.path
-
-
-def _run(trainer: CaptionTrainer, model: LinearVisionPrefixModel, checkpoint: Path | None) -> None:
-    """Trains and ends with the best weights; after the last step nothing is left to train, only to load."""
-    if checkpoint is None:
-        trainer.train()
-        return
-    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-    if state.global_step < trainer.args.max_steps:
-        trainer.train(resume_from_checkpoint=str(checkpoint))
-        return
-    trainer.state = state
-    load_projection(model, checkpoint.with_name(f"checkpoint-{state.best_global_step}"))
 
 
 def _encoded(

@@ -1,0 +1,53 @@
+"""Which code runs a recipe: that of its method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from linmap.recipes.dual.schema import DualRecipe
+from linmap.recipes.recipe import AnyRecipe
+
+__all__ = ["describe", "train"]
+
+
+def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Trains what the recipe's method trains and writes the model to `output`.
+
+    The folder then holds the model with its configuration and processor, the recipe as resolved (`recipe.yaml`), the
+    numbers (`training_log.json`), their plots (`loss.png`; of a dual encoder also `recall.png`), its card, and the
+    kept checkpoints in folders of their own; of a prefix also captions on the way (`samples.md`). The weights are
+    those of the best evaluation.
+
+    Args:
+        recipe: What to train on what.
+        output: Folder of the run; made if need be.
+        resume: Go on from the last complete checkpoint in `output`. On a CPU the final weights are bit-equal to
+            those of a run that was never cut off.
+        overwrite: Start anew in a folder that holds a run already, which is lost.
+
+    Returns:
+        The folder, ready for `LinearVisionPrefixModel.from_pretrained` or `DualEncoderModel.from_pretrained`.
+
+    Raises:
+        OutputFolderError: when `output` holds a run and neither `resume` nor `overwrite` says what to do with it, or
+            `resume` finds nothing to go on from.
+        UnreadableImageError: for the first unreadable photo beyond `data.unreadable_limit`.
+    """
+    if isinstance(recipe, DualRecipe):
+        from linmap.recipes.dual.training import train as train_dual
+
+        return train_dual(recipe, output, resume=resume, overwrite=overwrite)
+    from linmap.recipes.training import train as train_prefix
+
+    return train_prefix(recipe, output, resume=resume, overwrite=overwrite)
+
+
+def describe(recipe: AnyRecipe) -> str:
+    """What a run would freeze, train, read and need, in words; no photo is opened and nothing is written."""
+    if isinstance(recipe, DualRecipe):
+        from linmap.recipes.dual.plan import describe as describe_dual
+
+        return describe_dual(recipe)
+    from linmap.recipes.plan import describe as describe_prefix
+
+    return describe_prefix(recipe)
