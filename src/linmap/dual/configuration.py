@@ -32,6 +32,8 @@ class DualEncoderConfig(PreTrainedConfig):
         image_projection: Whether a linear head maps image features into the shared space; False where the encoder's
             own output is the embedding (SigLIP, CLIP's ResNets).
         text_projection: Likewise for texts.
+        mirror: Whether an image's feature is the mean of those of the image and of its mirror image, which takes twice
+            the time.
         image_dropout: Probability of dropout on image features in front of the head, while training.
         text_dropout: Likewise for texts.
         trained_towers: The towers that learn, of `"image"` and `"text"`; the heads always do. None of them: two
@@ -68,6 +70,7 @@ class DualEncoderConfig(PreTrainedConfig):
     projection_dim: int = 512
     image_projection: bool = True
     text_projection: bool = True
+    mirror: bool = False
     image_dropout: float = 0.0
     text_dropout: float = 0.0
     trained_towers: list[str] | None = None

@@ -136,7 +136,10 @@ class DualEncoderModel(DualCheckpoints):
         pixel_values = pixel_values.to(
             self.image_encoder.device, self.image_encoder.dtype, memory_format=torch.channels_last
         )
-        return self.image_encoder.pooled_features(pixel_values).squeeze(1)
+        features = self.image_encoder.pooled_features(pixel_values).squeeze(1)
+        if not self.config.mirror:
+            return features
+        return (features + self.image_encoder.pooled_features(pixel_values.flip(-1)).squeeze(1)) / 2
 
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Runs the text tower: the features in front of the head.

