@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,38 @@ def photos(tmp_path: Path) -> Path:
     photo(1).save(folder / "b.png")
     photo(2).save(folder / "c.jpg")
     return folder
+
+
+CAPTIONS = {
+    "a.jpg": ["a dog runs", "a brown dog"],
+    "b.png": ["two men on bicycles"],
+    "c.jpg": ["a woman in town", "a woman walks", "people in a street"],
+}
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> Path:
+    """A captions file about `photos`: a.jpg and b.png are the split val, c.jpg is train."""
+    splits = {"a.jpg": "val", "b.png": "val", "c.jpg": "train"}
+    records = [{"file": name, "captions": texts, "split": splits[name]} for name, texts in CAPTIONS.items()]
+    path = tmp_path / "captions.json"
+    path.write_text(json.dumps(records), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Callable[..., Path]:
+    """`classes("name", 6)`: a folder with the folders cat and guide_dog, each with so many photos; cats are dark."""
+
+    def make(name: str = "classes", each: int = 6, first: int = 0) -> Path:
+        for label, shade in (("cat", 3), ("guide_dog", 1)):
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True)
+            for number in range(each):
+                photo(first + number).point(lambda value, shade=shade: value // shade).save(folder / f"{number}.png")
+        return tmp_path / name
+
+    return make
 
 
 @dataclass(frozen=True)

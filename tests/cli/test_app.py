@@ -24,7 +24,20 @@ def test_help_is_there_within_a_second_and_without_torch():
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
 
 
-@pytest.mark.parametrize("command", [["caption"], ["info"], ["train"], ["evaluate", "caption"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["caption"],
+        ["info"],
+        ["train"],
+        ["evaluate", "caption"],
+        ["evaluate", "retrieval"],
+        ["evaluate", "zero-shot"],
+        ["evaluate", "probe"],
+        ["evaluate", "gap"],
+    ],
+    ids=" ".join,
+)
 def test_every_command_teaches_by_example(linmap, command):
     ran = linmap(*command, "--help")
     assert ran.code == 0

@@ -12,16 +12,7 @@ from linmap.cli.evaluate.caption import seen_by_model, seen_by_random_encoder
 from linmap.cli.models import load_captioner
 from linmap.data import Captioned, UnreadableImages
 
-TEXTS = {"a.jpg": ["a dog runs", "a brown dog"], "b.png": ["two men on bicycles"], "c.jpg": ["a woman in town"]}
-
-
-@pytest.fixture
-def captions(tmp_path):
-    splits = {"a.jpg": "val", "b.png": "val", "c.jpg": "train"}
-    records = [{"file": name, "captions": texts, "split": splits[name]} for name, texts in TEXTS.items()]
-    path = tmp_path / "captions.json"
-    path.write_text(json.dumps(records), encoding="utf-8")
-    return path
+from .conftest import CAPTIONS
 
 
 @pytest.fixture
@@ -86,7 +77,7 @@ def test_the_random_encoder_control_is_measured(evaluate):
 def test_the_random_encoder_is_the_same_architecture_drawn_anew(model_dir, photos):
     captioner = load_captioner(str(model_dir), "cpu")
     encoder = captioner.model.encoder
-    captioned = [Captioned(photos / name, tuple(texts)) for name, texts in TEXTS.items()]
+    captioned = [Captioned(photos / name, tuple(texts)) for name, texts in CAPTIONS.items()]
 
     def features(seed=None):
         unreadable = UnreadableImages()

@@ -11,7 +11,14 @@ from rich.table import Table
 
 __all__ = ["print_facts"]
 
-ROLES = {"encoder": "image encoder", "language_model": "language model"}
+ROLES = {
+    "encoder": "image encoder",
+    "language_model": "language model",
+    "image_encoder": "image encoder",
+    "image_projection": "image head",
+    "text_projection": "text head",
+    "text_encoder": "text encoder",
+}
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
@@ -19,8 +26,14 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     console = Console(highlight=False, markup=False)
     console.print(f"{facts['model']}  ({facts['folder']})", soft_wrap=True)
     console.print(_parts(facts))
-    console.print(_origins(facts["frozen"]))
-    console.print(_use(facts))
+    towers = {role: part for role, part in _in_order(facts) if "sha256" in part}
+    if facts["kind"] == "captioner":
+        console.print(_origins(towers, "Where the frozen parts come from"))
+        console.print(_use(facts))
+    else:
+        if towers:
+            console.print(_origins(towers, "Where the towers come from"))
+        console.print(_space(facts))
 
 
 def _parts(facts: Mapping[str, Any]) -> Table:
@@ -29,22 +42,23 @@ def _parts(facts: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("format")
     for role, part in _in_order(facts):
-        state = "trained" if role == "projector" else "frozen"
+        state = "trained" if role in facts["trained"] else "frozen"
         parameters, size = f"{part['parameters']:,}", _megabytes(part["bytes"])
         table.add_row(ROLES.get(role, role), state, parameters, size, part["dtype"])
     return table
 
 
 def _in_order(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """As an image travels: encoder, projector, language model."""
+    """As an image travels, and then a text."""
     parts = {**facts["frozen"], **facts["trained"]}
-    return [(role, parts[role]) for role in ("encoder", "projector", "language_model") if role in parts]
+    order = ("encoder", "projector", "language_model", "image_encoder", "image_projection")
+    return [(role, parts[role]) for role in (*order, "text_encoder", "text_projection") if role in parts]
 
 
-def _origins(frozen: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title="Where the frozen parts come from", title_justify="left")
+def _origins(parts: Mapping[str, Mapping[str, Any]], title: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("")
-    for role in frozen:
+    for role in parts:
         table.add_column(ROLES.get(role, role), overflow="fold")
     rows = {
         "name": lambda part: part["name"],
@@ -58,7 +72,7 @@ def _origins(frozen: Mapping[str, Mapping[str, Any]]) -> Table:
         "kept": lambda part: "in this folder" if part["in_folder"] else "found by its name",
     }
     for name, fact in rows.items():
-        table.add_row(name, *(str(fact(part) or "not known") for part in frozen.values()))
+        table.add_row(name, *(str(fact(part) or "not known") for part in parts.values()))
     return table
 
 
@@ -81,6 +95,28 @@ def _use(facts: Mapping[str, Any]) -> Table:
     table.add_row("prompt", "not known" if prefix["prompt"] is None else repr(prefix["prompt"]))
     generation = ", ".join(f"{name} {value}" for name, value in facts["generation"].items())
     table.add_row("generation", generation or "as transformers does")
+    table.add_row("files", "\n".join(f"{_megabytes(size):>10}  {name}" for name, size in facts["files"].items()))
+    return table
+
+
+def _space(facts: Mapping[str, Any]) -> Table:
+    space = facts["space"]
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, title="The space they share", title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("width", f"{space['projection_dim']} channels")
+    for kind in ("image", "text"):
+        head = facts["trained"].get(f"{kind}_projection")
+        widths = f"{head['inputs']} channels to {head['outputs']}, no bias" if head else "none: the tower's own output"
+        table.add_row(f"{kind} head", widths)
+    if space["image_size"]:
+        table.add_row("photos", f"{space['image_size']} x {space['image_size']} pixels")
+    if space["context_length"]:
+        table.add_row("texts", f"at most {space['context_length']} tokens, pooling {space['pooling']}")
+    if space["logit_scale"] is not None:
+        bias = "" if space["logit_bias"] is None else f", bias {space['logit_bias']:.2f}"
+        table.add_row("temperature", f"{space['temperature']:.4f} (cosines times {space['logit_scale']:.2f}{bias})")
+    table.add_row("loss", space["loss"])
     table.add_row("files", "\n".join(f"{_megabytes(size):>10}  {name}" for name, size in facts["files"].items()))
     return table
 
