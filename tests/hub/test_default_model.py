@@ -21,7 +21,7 @@ def test_the_bundled_model_is_a_folder_under_seven_megabytes() -> None:
 def test_an_installation_without_the_bundled_model_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linmap.hub, "DEFAULT_FOLDER", tmp_path)
+    monkeypatch.setattr(linmap.hub, "FOLDER", tmp_path)
     with pytest.raises(
         WeightsUnavailableError, match=r"bundled model is not in this installation: .* with --model, .*train"
     ):
