@@ -56,6 +56,8 @@ def linmap(
       linmap caption photos/ --json       a line of JSON for every photo of a folder
 
       linmap info                         what the bundled model is made of
+
+      linmap evaluate --help              measure captions, retrieval, zero-shot classification, …
     """
 
 
