@@ -66,7 +66,14 @@ def test_every_public_name_stands_on_an_api_page(repository, name):
         "from linmap.language import load_language_model",
         "from linmap.prefix.processing import LinearVisionPrefixProcessor",
         "from linmap.recipes import train",
+        "from linmap import DualEncoderConfig",
+        "from linmap.dual.processing import DualEncoderProcessor",
+        "from linmap.dual.losses import softmax_loss",
+        "from linmap.text_encoders import load_text_encoder",
         "from transformers import AutoModelForImageTextToText",
+        "from transformers import AutoModelForZeroShotImageClassification",
+        "import linmap; from transformers import CLIPModel",
+        "import linmap; from transformers import CLIPTokenizer",
         "import linmap; from transformers import AutoTokenizer",
         "import linmap; from transformers import PreTrainedModel",
         "import linmap; from transformers import CLIPImageProcessorPil",
@@ -83,6 +90,10 @@ def test_whatever_is_imported_first_the_auto_classes_know_the_models(first):
         "assert type(config).__name__ == 'LinearVisionPrefixConfig'; "
         "known = AutoModelForImageTextToText._model_mapping[type(config)]; "
         "assert known is linmap.LinearVisionPrefixModel; "
+        "from transformers import AutoModelForZeroShotImageClassification; "
+        "config = AutoConfig.for_model('dual_encoder', image_feature_dim=4, text_feature_dim=4); "
+        "known = AutoModelForZeroShotImageClassification._model_mapping[type(config)]; "
+        "assert known is linmap.DualEncoderModel; "
         "assert AutoProcessor.from_pretrained(linmap.default_model()).image_processor"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)

@@ -31,6 +31,8 @@ _WAITING = {
 _NEEDED = (
     "transformers.feature_extraction_utils",
     "transformers.generation.utils",
+    "transformers.image_processing_backends",
+    "transformers.image_processing_utils",
     "transformers.modeling_utils",
     "transformers.models.auto.auto_factory",
     "transformers.models.auto.image_processing_auto",
