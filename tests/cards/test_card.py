@@ -9,6 +9,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from linmap.cards import model_card, write_model_card
+from linmap.errors import UnknownNameError
 from linmap.weights.identity import Fingerprint
 
 SHA = "5" * 64
@@ -135,3 +136,79 @@ def test_a_readme_that_is_not_ours_is_kept(tmp_path):
     (tmp_path / "README.md").write_text("# Mine\n")
     write_model_card(tmp_path, backbones=BACKBONES)
     assert (tmp_path / "README.md").read_text() == "# Mine\n"
+
+
+TOWERS = {
+    "image_encoder": ENCODER,
+    "text_encoder": Fingerprint(
+        name="hf:owner/text", library="transformers", id="owner/text", revision="abc", license="mit"
+    ).to_dict(),
+}
+RECALL = [
+    {"metric": "text to image R@1, %", "split": "val", "photos": 1000, "texts": 5000, "value": 24.5},
+    {
+        "metric": "text to image R@1, %",
+        "split": "val",
+        "photos": 1000,
+        "texts": 5000,
+        "value": 0.1,
+        "control": "chance",
+    },
+]
+
+
+def test_a_dual_encoder_is_found_under_its_task_and_by_its_tags():
+    data = model_card(kind="dual_encoder", backbones=TOWERS).data
+    assert (data.library_name, data.pipeline_tag) == ("linmap", "zero-shot-image-classification")
+    assert data.base_model == ["owner/text"]
+    assert {"dual-encoder", "clip", "contrastive", "arxiv:2103.00020"} <= set(data.tags)
+
+
+def test_a_trained_tower_is_not_among_the_frozen_parts():
+    text = str(model_card(kind="dual_encoder", backbones=TOWERS, trained=["text_encoder"]))
+    frozen, trained = text.split("## Trained encoders")
+    assert f"| image encoder | `wheel:efficientnet-lite0` | timm | 0.1.0 | w.pth | `{SHA}` | not stated |" in frozen
+    assert "| text encoder |" not in frozen
+    assert "| text encoder | `hf:owner/text` | transformers | abc | none | none | mit |" in trained
+    assert "## Frozen parts" not in str(model_card(kind="dual_encoder", backbones=TOWERS, trained=list(TOWERS)))
+
+
+def test_a_tower_trained_from_scratch_is_no_control():
+    random = {**TOWERS["image_encoder"], "pretrained": False, "seed": 3}
+    backbones = {**TOWERS, "image_encoder": random}
+    text = str(model_card(kind="dual_encoder", backbones=backbones, trained=["image_encoder"]))
+    assert "The image encoder began with random weights with seed 3: it was trained from scratch." in text
+    assert "as a control" not in text
+    assert "drawn on purpose as a control with seed 3" in str(model_card(kind="dual_encoder", backbones=backbones))
+
+
+def test_recall_stands_beside_chance():
+    text = str(model_card(kind="dual_encoder", backbones=TOWERS, scores=RECALL))
+    assert "| metric | split | photos | texts | this model | chance |" in text
+    assert "| text to image R@1, % | val | 1000 | 5000 | 24.5 | 0.1 |" in text
+
+
+def test_a_model_that_takes_features_only_is_not_shown_a_photo():
+    for backbones in ({}, {"image_encoder": ENCODER}):
+        text = str(model_card(kind="dual_encoder", backbones=backbones))
+        assert "photo.jpg" not in text
+        assert "The model holds no text encoder" in text
+
+
+@pytest.mark.parametrize("trained", [[], ["text_encoder"], ["image_encoder", "text_encoder"]])
+@pytest.mark.parametrize("training", [None, {"data": {"photos": "6,000"}, "recipe": "a: 1", "command": "linmap train"}])
+@pytest.mark.parametrize("scores", [None, RECALL])
+@pytest.mark.parametrize("roles", [[], ["image_encoder"], ["image_encoder", "text_encoder"]])
+def test_the_card_of_a_dual_encoder_is_tidy_markdown(trained, training, scores, roles):
+    backbones = {role: TOWERS[role] for role in roles}
+    text = str(model_card(kind="dual_encoder", backbones=backbones, trained=trained, training=training, scores=scores))
+    assert "\n\n\n" not in text
+    assert "None" not in text
+    for before, line in itertools.pairwise(text.splitlines()):
+        if line.startswith(("## ", "| metric", "| part", "```python", "```bash")):
+            assert before == "", f"no empty line before {line!r}"
+
+
+def test_a_kind_of_card_that_is_not_there_gets_a_suggestion(tmp_path):
+    with pytest.raises(UnknownNameError, match=r"Unknown kind of model card 'dual'\. .*Known: dual_encoder, linear_vi"):
+        write_model_card(tmp_path, kind="dual", backbones={})

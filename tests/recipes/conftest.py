@@ -80,3 +80,47 @@ def recipe_file(tmp_path: Path, tiny_recipe: Callable[..., dict[str, Any]]) -> C
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def dual_recipe(photo_set: Path, text_encoder_dir: Callable[[str], Path]) -> Callable[..., dict[str, Any]]:
+    """`dual_recipe(**sections)`: the content of a dual encoder's recipe that trains in a second: two linear maps."""
+    text_encoder = f"hf:{text_encoder_dir('bert')}"
+
+    def make(**sections: dict[str, Any]) -> dict[str, Any]:
+        content: dict[str, Any] = {
+            "method": "dual_encoder",
+            "description": "Coloured noise, captioned.",
+            "source": "made up for a test",
+            "model": {
+                "image_encoder": "timm:test_vit",
+                "image_encoder_pretrained": False,
+                "text_encoder": text_encoder,
+                "text_pooling": "mean",
+                "projection_dim": 8,
+                "image_dropout": 0.2,
+            },
+            "data": {
+                "captions": str(photo_set / "captions.json"),
+                "images": str(photo_set / "images"),
+                "mirror": True,
+            },
+            "training": {"epochs": 3, "batch_size": 8, "learning_rate": 1e-2},
+        }
+        for section, values in sections.items():
+            content[section] = {**content.get(section, {}), **values}
+        return content
+
+    return make
+
+
+@pytest.fixture
+def dual_recipe_file(tmp_path: Path, dual_recipe: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
+    """`dual_recipe_file(**sections)`: the same as a YAML file."""
+
+    def write(**sections: dict[str, Any]) -> Path:
+        path = tmp_path / "dual.yaml"
+        path.write_text(yaml.safe_dump(dual_recipe(**sections)), encoding="utf-8")
+        return path
+
+    return write

@@ -1,46 +1,85 @@
-"""The card of a saved projection: every sentence comes from a fact passed in, or holds for the method."""
+"""The card of a saved model: every sentence comes from a fact passed in, or holds for the method."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import jinja2
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from linmap.cards.scores import score_tables
+from linmap.errors import UnknownNameError
 from linmap.weights.identity import Fingerprint
 
-__all__ = ["CARD_FILE", "model_card", "write_model_card"]
+__all__ = ["CARD_FILE", "KINDS", "model_card", "write_model_card"]
 
 CARD_FILE = "README.md"
-_TEMPLATE = Path(__file__).parent / "model_card.md.jinja"
 _STAMP = re.compile(r"\n<!-- Written by linmap, ([0-9a-f]{64})\. An edited card is kept\. -->\n?\Z")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_TAGS = ["linmap", "linear-vision-prefix", "limber", "image-captioning", "arxiv:2209.15162"]
+_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=False)  # Markdown
+
+
+@dataclass(frozen=True)
+class CardKind:
+    """What the cards of one kind of model have for themselves, beside a template of the kind's name.
+
+    Args:
+        pipeline_tag: The Hub's name of the task.
+        tags: What the Hub finds it by.
+    """
+
+    pipeline_tag: str
+    tags: tuple[str, ...]
+
+
+KINDS: Mapping[str, CardKind] = MappingProxyType(
+    {
+        "linear_vision_prefix": CardKind(
+            "image-text-to-text",
+            ("linmap", "linear-vision-prefix", "limber", "image-captioning", "arxiv:2209.15162"),
+        ),
+        "dual_encoder": CardKind(
+            "zero-shot-image-classification",
+            ("linmap", "dual-encoder", "clip", "contrastive", "image-text-retrieval", "arxiv:2103.00020"),
+        ),
+    }
+)
 
 
 def model_card(
     *,
+    kind: str = "linear_vision_prefix",
     backbones: Mapping[str, Mapping[str, Any]],
+    trained: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
     scores: Sequence[Mapping[str, Any]] | None = None,
 ) -> ModelCard:
     """The card as an object; `str(card)` is what stands in the README.md of a model folder.
 
     Args:
-        backbones: The frozen parts, each under its role (`"encoder"`, `"language_model"`), as `Fingerprint.to_dict`
-            gives them. Without an `"encoder"` the card says that the model takes precomputed features.
+        kind: `"linear_vision_prefix"` or `"dual_encoder"`.
+        backbones: The parts around what was learned, each under its role, as `Fingerprint.to_dict` gives them:
+            `"encoder"` and `"language_model"` of a prefix, `"image_encoder"` and `"text_encoder"` of a dual encoder.
+            Of a part that is not there the card says that the model takes precomputed features.
+        trained: The roles of those that went on learning; the others are frozen.
         training: How the projection was made. `command` (str), `recipe` (mapping or YAML text), `data` (text, or a
             mapping of facts) and `license` (of the projection, an identifier the Hub knows) have places of their own;
             every other entry becomes a line "key: value". None: the card says that nothing is known about it.
         scores: One mapping a measurement: `metric` (str) and `value` (number); `dataset`, `split`, `tokenizer`,
             `decoding`, `photos` (how it was measured), `control` (absent or `"none"` for the model itself, else
-            `"blind"`, `"random-encoder"`, …) and `command` where known. Controls stand beside the score they belong to.
+            `"blind"`, `"random-encoder"`, `"chance"`, …) and `command` where known. Controls stand beside the score
+            they belong to.
+
+    Raises:
+        UnknownNameError: There are no cards of that kind.
 
     Example:
         >>> lm = {"name": "gpt2", "library": "transformers", "id": "openai-community/gpt2", "license": "mit"}
@@ -48,23 +87,24 @@ def model_card(
         >>> card.data.base_model
         ['openai-community/gpt2']
     """
+    if kind not in KINDS:
+        raise UnknownNameError("kind of model card", kind, KINDS)
     parts = {role: Fingerprint.from_dict(facts) for role, facts in backbones.items()}
     facts = dict(training or {})
     recipe = facts.pop("recipe", None)
     data = facts.pop("data", None)
     license_name = facts.pop("license", None)
-    card_data = ModelCardData(
+    header = ModelCardData(
         library_name="linmap",
-        pipeline_tag="image-text-to-text",
+        pipeline_tag=KINDS[kind].pipeline_tag,
         license=license_name,
         base_model=_hub_models(parts.values()) or None,
-        tags=_TAGS,
+        tags=list(KINDS[kind].tags),
     )
-    card = ModelCard.from_template(
-        card_data,
-        template_path=str(_TEMPLATE),
-        parts=parts,
-        has_encoder="encoder" in parts,
+    card = _TEMPLATES.get_template(f"{kind}.md.jinja").render(
+        card_data=header.to_yaml(),
+        parts={role: part for role, part in parts.items() if role not in trained},
+        starts={role: part for role, part in parts.items() if role in trained},
         trained=training is not None,
         command=facts.pop("command", None),
         recipe=recipe if isinstance(recipe, str) or recipe is None else _yaml(recipe),
@@ -74,13 +114,15 @@ def model_card(
         tables=score_tables(scores or ()),
         commands=_commands(scores or ()),
     )
-    return ModelCard(_EMPTY_LINES.sub("\n\n", str(card)))  # sections that had nothing to say leave empty lines behind
+    return ModelCard(_EMPTY_LINES.sub("\n\n", card))  # sections that had nothing to say leave empty lines behind
 
 
 def write_model_card(
     directory: Path,
     *,
+    kind: str = "linear_vision_prefix",
     backbones: Mapping[str, Mapping[str, Any]],
+    trained: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
     scores: Sequence[Mapping[str, Any]] | None = None,
     overwrite: bool = False,
@@ -93,7 +135,8 @@ def write_model_card(
     path = Path(directory) / CARD_FILE
     if path.exists() and not overwrite and not _is_untouched(path.read_text(encoding="utf-8")):
         return path
-    text = str(model_card(backbones=backbones, training=training, scores=scores)).rstrip() + "\n"
+    card = model_card(kind=kind, backbones=backbones, trained=trained, training=training, scores=scores)
+    text = str(card).rstrip() + "\n"
     path.write_text(f"{text}\n<!-- Written by linmap, {_digest(text)}. An edited card is kept. -->\n", encoding="utf-8")
     return path
 
@@ -112,7 +155,10 @@ def _hub_models(parts: Any) -> list[str]:
     return [
         part.id
         for part in parts
-        if part.library == "transformers" and part.pretrained and _HUB_ID.fullmatch(part.id) and ":" not in part.name
+        if part.library == "transformers"
+        and part.pretrained
+        and _HUB_ID.fullmatch(part.id)
+        and part.name in (part.id, f"hf:{part.id}")
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["ScoreTable", "score_tables"]
 
-_HOW = ("dataset", "split", "photos", "tokenizer", "decoding")  # measured alike, if these agree
+_HOW = ("dataset", "split", "photos", "texts", "tokenizer", "decoding")  # measured alike, if these agree
 _ITSELF = "this model"
 
 
@@ -41,7 +41,9 @@ def score_tables(scores: Sequence[Mapping[str, Any]]) -> list[ScoreTable]:
 
 def _control(score: Mapping[str, Any]) -> str:
     control = score.get("control")
-    return _ITSELF if control in (None, "none") else f"{str(control).replace('-', ' ')} control"
+    if control in (None, "none"):
+        return _ITSELF
+    return "chance" if control == "chance" else f"{str(control).replace('-', ' ')} control"
 
 
 def _number(value: float) -> str:

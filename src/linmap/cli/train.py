@@ -1,4 +1,4 @@
-"""`linmap train`: a recipe becomes a trained projection."""
+"""`linmap train`: a recipe becomes a trained model."""
 
 from __future__ import annotations
 
@@ -34,15 +34,18 @@ def train(
         bool, typer.Option("--dry-run", help="Say what would be frozen, trained, read and written, and stop.")
     ] = False,
 ) -> None:
-    """Train the linear layer between a frozen image encoder and a frozen language model.
+    """Train linear maps from captioned photos: in front of a language model, or between images and texts.
 
-    The photos are encoded once, then the layer learns from their captions. At every evaluation the output folder
-    gets the loss as a picture (loss.png) and captions of a few photos (samples.md); a run that was cut off goes on
-    with --resume. At the end the folder is a model: linmap caption photo.jpg --model DIR.
+    What goes through a frozen part goes through it once, then the rest learns. At every evaluation the output folder
+    gets the loss as a picture (loss.png) and captions of a few photos (samples.md), or recall both ways (recall.png);
+    a run that was cut off goes on with --resume. At the end the folder is a model: linmap caption photo.jpg --model
+    DIR, or linmap evaluate retrieval --data captions.json --images photos/ --model DIR.
 
     [bold]Examples[/bold]
 
       linmap train efficientnet-lite0-smollm2-135m --dry-run
+
+      linmap train linear-dual --output runs/dual --set data.captions=captions.json --set data.images=photos/
 
       linmap train my-recipe.yaml --output runs/mine --set training.steps=500 --set data.train_photos=1000
 
@@ -57,10 +60,10 @@ def train(
     folder = output or Path("runs") / Path(recipe).stem
     OutputFolder(folder).check(read, resume=resume, overwrite=overwrite)
     if dry_run:
-        from linmap.recipes.plan import describe
+        from linmap.recipes.methods import describe
 
         typer.echo(describe(read))
         return
-    from linmap.recipes.training import train as run
+    from linmap.recipes.methods import train as run
 
     typer.echo(str(run(read, folder, resume=resume, overwrite=overwrite)))

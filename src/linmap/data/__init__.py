@@ -4,11 +4,13 @@ from linmap.data.captions import Captioned, DatasetCaptions, caption_examples, f
 from linmap.data.collation import CaptionCollator
 from linmap.data.images import EncodedPhoto, UnreadableImages, open_photo
 from linmap.data.labels import Labelled, class_targets, labels_of, read_class_names, read_labelled
+from linmap.data.pairs import DualPairCollator, pair_examples, photo_ids
 
 __all__ = [
     "CaptionCollator",
     "Captioned",
     "DatasetCaptions",
+    "DualPairCollator",
     "EncodedPhoto",
     "Labelled",
     "UnreadableImages",
@@ -17,6 +19,8 @@ __all__ = [
     "from_dataset",
     "labels_of",
     "open_photo",
+    "pair_examples",
+    "photo_ids",
     "read_captions",
     "read_class_names",
     "read_labelled",

@@ -302,7 +302,8 @@ class DualCheckpoints(PreTrainedModel):
             super().save_pretrained(directory, state_dict=state_dict, **kwargs)
         finally:
             self.config.checkpoint_contents, self._keys_to_ignore_on_save = contents, ignored
-        write_model_card(directory, backbones=self.config.backbones or {})
+        trained = [f"{tower}_encoder" for tower in self.config.trained_towers or []]
+        write_model_card(directory, kind="dual_encoder", backbones=self.config.backbones or {}, trained=trained)
         if push_to_hub:
             upload(directory, repo_id or directory.name, token=token)
 

@@ -6,16 +6,17 @@ Example:
     PosixPath('runs/trial')
 """
 
+from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.recipe import load_recipe, packaged_recipes
 from linmap.recipes.schema import Recipe
 
-__all__ = ["Recipe", "load_recipe", "packaged_recipes", "train"]
+__all__ = ["DualRecipe", "Recipe", "load_recipe", "packaged_recipes", "train"]
 
 
 def __getattr__(name: str) -> object:
     """Imports torch and transformers only when training is asked for."""
     if name == "train":
-        from linmap.recipes.training import train
+        from linmap.recipes.methods import train
 
         return train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

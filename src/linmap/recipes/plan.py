@@ -15,7 +15,7 @@ from linmap.recipes.schema import Recipe
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
 
-__all__ = ["describe"]
+__all__ = ["MIB", "describe", "mebibytes", "origin_of", "size_of"]
 
 MIB = 2**20
 SAVED_VALUES_PER_HIDDEN = 17
@@ -37,12 +37,13 @@ def describe(recipe: Recipe) -> str:
     drawn = said.steps * said.batch_size * said.gradient_accumulation
     lines = [recipe.description, ""]
     if model.encoder is not None:
-        lines.append(f"frozen   {recipe.model.encoder}: {_size(model.encoder)}, {_origin(model.encoder.fingerprint)}")
+        origin = origin_of(model.encoder.fingerprint)
+        lines.append(f"frozen   {recipe.model.encoder}: {size_of(model.encoder)}, {origin}")
     language_model = (model.config.backbones or {}).get("language_model", {})
     layer = model.projector
     lines += [
-        f"frozen   {recipe.model.language_model}: {_size(model.language_model)}, {language_model.get('license')}",
-        f"trained  projector: {_size(layer)}, {layer.in_features} -> {layer.out_features}, "
+        f"frozen   {recipe.model.language_model}: {size_of(model.language_model)}, {language_model.get('license')}",
+        f"trained  projector: {size_of(layer)}, {layer.in_features} -> {layer.out_features}, "
         f"{model.config.num_image_tokens} image tokens, start: {recipe.initialisation.method}",
         f"photos   {len(training):,} of {recipe.data.train_split!r}, {len(looked_at):,} of "
         f"{recipe.data.validation_split!r} for validation",
@@ -57,25 +58,28 @@ def describe(recipe: Recipe) -> str:
     return "\n".join(lines)
 
 
-def _origin(fingerprint: object) -> str:
+def origin_of(fingerprint: object) -> str:
+    """Revision and licence of a frozen part, or that its weights are random."""
     facts = [getattr(fingerprint, name) for name in ("revision", "license")]
     random = "" if getattr(fingerprint, "pretrained", True) else "random weights"
     return ", ".join(str(fact) for fact in (random, *facts) if fact) or "no licence known"
 
 
-def _size(module: nn.Module) -> str:
+def size_of(module: nn.Module) -> str:
+    """Parameters and MiB of a part, in words."""
     count = sum(parameter.numel() for parameter in module.parameters())
-    return f"{count:,} parameters, {_mebibytes(module.parameters()):,.1f} MiB"
+    return f"{count:,} parameters, {mebibytes(module.parameters()):,.1f} MiB"
 
 
-def _mebibytes(parameters: Iterable[nn.Parameter]) -> float:
+def mebibytes(parameters: Iterable[nn.Parameter]) -> float:
+    """Memory of weights."""
     return sum(parameter.numel() * parameter.element_size() for parameter in parameters) / MIB
 
 
 def _memory(recipe: Recipe, model: LinearVisionPrefixModel, photos: int, longest: int) -> float:
     """A rough upper estimate, in MiB."""
-    weights = _mebibytes(model.parameters())
-    learning = 3 * _mebibytes(model.projector.parameters())  # gradient and AdamW's two averages
+    weights = mebibytes(model.parameters())
+    learning = 3 * mebibytes(model.projector.parameters())  # gradient and AdamW's two averages
     values = 4 if recipe.data.feature_dtype == "float32" else 2
     image_tokens = model.config.num_image_tokens or 1
     cells = 1 if recipe.model.features == "pooled" else image_tokens

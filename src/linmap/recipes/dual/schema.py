@@ -32,6 +32,8 @@ class DualModelRecipe:
         text_encoder_seed: As for images.
         text_pooling: Which vector stands for a text: `mean`, `cls`, `eos` or `pooler`; None takes what is known.
         projection_dim: Width of the shared space, in channels.
+        mirror: Whether an image's feature is the mean of those of the image and of its mirror image, in the finished
+            model too; with `data.mirror` a locked image tower's head still learns on one of the two at a time.
         trained_towers: The towers that learn beside the two heads: `[]` two linear maps, `[text]` locked-image tuning
             (arXiv 2111.07991), `[image, text]` CLIP.
         image_dropout: Share of an image's features dropped in front of the head, in training.
@@ -50,6 +52,7 @@ class DualModelRecipe:
     text_encoder_seed: int = 0
     text_pooling: str | None = None
     projection_dim: int = 512
+    mirror: bool = False
     trained_towers: tuple[str, ...] = ()
     image_dropout: float = 0.0
     text_dropout: float = 0.0

@@ -1,0 +1,68 @@
+"""What a run of a dual encoder would do, in words: for `linmap train --dry-run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from linmap.data.images import UnreadableImages
+from linmap.recipes.assembly import read_splits
+from linmap.recipes.dual.arguments import Pace
+from linmap.recipes.dual.assembly import assemble_model
+from linmap.recipes.dual.schema import TOWERS, DualRecipe
+from linmap.recipes.plan import MIB, mebibytes, origin_of, size_of
+
+if TYPE_CHECKING:
+    from linmap.dual.modeling import DualEncoderModel
+
+__all__ = ["describe"]
+
+
+def describe(recipe: DualRecipe) -> str:
+    """Loads the towers, reads the captions, and says what the run would freeze, train, read and need.
+
+    No photo is opened and nothing is written.
+    """
+    model, _ = assemble_model(recipe)
+    training, validation = read_splits(recipe.data, UnreadableImages(recipe.data.unreadable_limit))
+    looked_at = validation[: recipe.evaluation.photos]
+    captions = sum(len(photo.captions) for photo in training)
+    pace = Pace.of(recipe, captions)
+    said = recipe.training
+    features = _feature_mebibytes(recipe, model, len(training), captions)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    needed = mebibytes(model.parameters()) + 3 * mebibytes(learned) + features  # 3: gradient, AdamW's two averages
+    learning = ", ".join(recipe.model.trained_towers)
+    lines = [recipe.description, ""]
+    for tower in TOWERS:
+        encoder = model.image_encoder if tower == "image" else model.text_encoder
+        assert encoder is not None  # a recipe names both
+        name = recipe.model.image_encoder if tower == "image" else recipe.model.text_encoder
+        trained = tower in recipe.model.trained_towers
+        how = "each photo or caption goes through it once" if recipe.precomputes(tower) else "runs at every step"
+        lines.append(
+            f"{'trained ' if trained else 'frozen  '} {tower} tower {name}: {size_of(encoder)}, "
+            f"{origin_of(encoder.fingerprint)}; {how}"
+        )
+    for tower, head in (("image", model.image_projection), ("text", model.text_projection)):
+        assert head is not None
+        lines.append(f"trained  {tower} head: {size_of(head)}, {head.in_features} -> {head.out_features}")
+    lines += [
+        f"loss     {recipe.model.loss} over {pace.batch_size:,} pairs; no photo is its own negative",
+        f"photos   {len(training):,} of {recipe.data.train_split!r}{', each also mirrored' * recipe.data.mirror}, "
+        f"{len(looked_at):,} of {recipe.data.validation_split!r} for validation",
+        f"captions {captions:,}, each shown once an epoch",
+        f"steps    {pace.steps:,} of {pace.batch_size:,} pairs = {said.epochs} epochs of {pace.steps_per_epoch:,}; "
+        f"evaluation and checkpoint every {recipe.evaluation.every}",
+        f"kept     the weights of the best validation {recipe.evaluation.metric}",
+        f"memory   about {needed / 1024:.1f} GiB: weights, gradients, AdamW, precomputed features"
+        + (f"; the activations of the {learning} tower come on top" if learning else ""),
+    ]
+    return "\n".join(lines)
+
+
+def _feature_mebibytes(recipe: DualRecipe, model: DualEncoderModel, photos: int, captions: int) -> float:
+    values = 4 if recipe.data.feature_dtype == "float32" else 2
+    views = 2 if recipe.data.mirror else 1
+    images = photos * views * model.config.image_feature_dim if recipe.precomputes("image") else 0
+    texts = captions * model.config.text_feature_dim if recipe.precomputes("text") else 0
+    return (images + texts) * values / MIB

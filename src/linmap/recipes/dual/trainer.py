@@ -1,0 +1,59 @@
+"""The trainer of a dual encoder's run: retrieval at each evaluation, no decay of the temperature, plain checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import ProcessorMixin
+
+from linmap.recipes.dual.standardising import plain_heads
+from linmap.recipes.trainer import OrderedTrainer
+
+__all__ = ["DualTrainer"]
+
+
+class DualTrainer(OrderedTrainer):
+    """`OrderedTrainer` for dual encoders.
+
+    Args:
+        processor: Saved with each checkpoint. As the Trainer's `processing_class` it would write a language model's
+            special tokens into the configuration.
+        validation_numbers: Called at each evaluation; its numbers are logged as `eval_NAME`.
+        **kwargs: What `OrderedTrainer` takes.
+    """
+
+    def __init__(
+        self, *, processor: ProcessorMixin, validation_numbers: Callable[[], dict[str, float]], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._processor = processor
+        self._validation_numbers = validation_numbers
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """The Trainer's own, without the temperature: it is a gain (arXiv 2103.00020, section 2.5)."""
+        return [name for name in super().get_decay_parameter_names(model) if name != "logit_scale"]
+
+    def evaluate(
+        self,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Logs the validation numbers; retrieval needs all photos and captions at once, not one batch after another."""
+        numbers = {f"{metric_key_prefix}_{name}": value for name, value in self._validation_numbers().items()}
+        self.log(numbers)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, numbers)
+        return numbers
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """A checkpoint holds a standardised head twice: as it learns, to go on, and plain, for `from_pretrained`."""
+        model: Any = self.model
+        plain = plain_heads(model)
+        if plain:
+            state_dict = {**(state_dict or model.state_dict()), **plain}
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            self._processor.save_pretrained(output_dir or self.args.output_dir)

@@ -1,0 +1,105 @@
+"""A recipe of a dual encoder becomes a run of `transformers.Trainer`: features once, training, the best weights."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import PartialState  # type: ignore[import-untyped]
+from safetensors.torch import load_file
+from transformers import PrinterCallback
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from linmap.data.images import UnreadableImages
+from linmap.data.pairs import DualPairCollator
+from linmap.recipes.assembly import read_splits
+from linmap.recipes.callbacks import HistoryPlot, ProgressBar
+from linmap.recipes.dual.arguments import Pace, training_arguments
+from linmap.recipes.dual.assembly import assemble_model
+from linmap.recipes.dual.features import encoded_split
+from linmap.recipes.dual.pairs import PairExamples, PairSplit, PhotosApart
+from linmap.recipes.dual.results import DualRunFacts, plot_run, write_results
+from linmap.recipes.dual.schema import DualRecipe
+from linmap.recipes.dual.standardising import fold_heads, standardise_head
+from linmap.recipes.dual.trainer import DualTrainer
+from linmap.recipes.dual.validation import RetrievalValidation
+from linmap.recipes.outputs import OutputFolder
+from linmap.recipes.trainer import train_to_the_end
+
+if TYPE_CHECKING:
+    from linmap.dual.modeling import DualEncoderModel
+
+__all__ = ["train"]
+
+logger = logging.getLogger(__name__)
+
+
+def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Trains the heads, and the towers that learn, as `recipe` says; see `linmap.recipes.methods.train`."""
+    folder = OutputFolder(Path(output))
+    checkpoint = folder.open(recipe, resume=resume, overwrite=overwrite)
+    if folder.finished:
+        logger.warning("%s holds a finished run; there is nothing to resume", folder.path)
+        return folder.path
+    unreadable = UnreadableImages(recipe.data.unreadable_limit)
+    train_photos, validation_photos = read_splits(recipe.data, unreadable)
+    model, processor = assemble_model(recipe)
+    machine = PartialState()
+    torch.nn.Module.to(model, machine.device)
+    views = 2 if recipe.data.mirror else 1
+    encoded = partial(encoded_split, recipe, model, processor, folder=folder.cache, unreadable=unreadable)
+    training = encoded(train_photos, name="train", views=views)
+    chosen_by = encoded(validation_photos[: recipe.evaluation.photos], name="validation", views=1)
+    if recipe.training.standardise:
+        _standardise(model, training)
+
+    examples = PairExamples(training, views=views)
+    pace = Pace.of(recipe, len(examples.captions), machine.num_processes)
+    validation = RetrievalValidation(model, processor, chosen_by, batch_size=recipe.evaluation.batch_size)
+    trainer = DualTrainer(
+        model=model,
+        args=training_arguments(recipe, folder.path, pace),
+        processor=processor,
+        data_collator=DualPairCollator(processor),
+        train_dataset=examples,
+        eval_dataset=chosen_by.photos,  # the Trainer wants one; the numbers come from `validation`
+        train_sampler=PhotosApart(
+            examples.image_ids, pace.batch_size * machine.num_processes, views=views, seed=recipe.training.seed
+        ),
+        validation_numbers=validation.numbers,
+        callbacks=[ProgressBar(), HistoryPlot(partial(plot_run, folder=folder.path))],
+    )
+    trainer.remove_callback(PrinterCallback)  # the bar shows the same numbers
+    started = time.perf_counter()
+    train_to_the_end(trainer, checkpoint, lambda best: _load(model, best))
+    seconds = round(time.perf_counter() - started, 1)
+    fold_heads(model.eval())
+    facts = DualRunFacts(
+        photos=len(training.photos),
+        captions=len(examples.captions),
+        validation_photos=len(chosen_by.photos),
+        validation_captions=len(chosen_by.captions),
+        pace=pace,
+        scores=validation.scores(),
+        seconds=seconds,
+        device=str(machine.device),
+    )
+    write_results(recipe, model, processor, trainer.state, folder, facts)
+    return folder.path
+
+
+def _standardise(model: DualEncoderModel, training: PairSplit) -> None:
+    if training.image_features is not None and model.image_projection is not None:
+        standardise_head(model.image_projection, training.image_features.flatten(0, 1))
+    if training.text_features is not None and model.text_projection is not None:
+        standardise_head(model.text_projection, training.text_features)
+
+
+def _load(model: DualEncoderModel, checkpoint: Path) -> None:
+    """Puts what was learned, as a checkpoint holds it, into the model in training."""
+    held = load_file(checkpoint / SAFE_WEIGHTS_NAME)
+    model.load_state_dict({key: value for key, value in held.items() if key in model.state_dict()}, strict=False)
