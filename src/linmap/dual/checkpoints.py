@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +20,7 @@ from linmap.dual import pretrained
 from linmap.dual.configuration import DualEncoderConfig
 from linmap.dual.towers import image_tower, text_tower
 from linmap.errors import ConfigurationError, ProjectionError
-from linmap.weights.repositories import checkpoint_directory, upload
+from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
 
 __all__ = ["DualCheckpoints"]
@@ -31,7 +30,7 @@ HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "re
 NEEDLESS_ARGUMENTS = ("use_safetensors", "low_cpu_mem_usage", "weights_only", "adapter_kwargs", "attn_implementation")
 
 
-class DualCheckpoints(PreTrainedModel):
+class DualCheckpoints(SharedOnHub):
     """Making, loading, saving and sharing of `DualEncoderModel`, apart from its arithmetic."""
 
     config: DualEncoderConfig
@@ -306,45 +305,6 @@ class DualCheckpoints(PreTrainedModel):
         write_model_card(directory, kind="dual_encoder", backbones=self.config.backbones or {}, trained=trained)
         if push_to_hub:
             upload(directory, repo_id or directory.name, token=token)
-
-    def push_to_hub(  # type: ignore[override]
-        self,
-        repo_id: str,
-        *,
-        include_backbones: bool | None = None,
-        commit_message: str | None = None,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        **kwargs: Any,
-    ) -> str:
-        """Uploads what `save_pretrained` writes, its card included.
-
-        Args:
-            repo_id: `"organisation/name"`.
-            include_backbones: As in `save_pretrained`.
-            commit_message: Default: "Upload DualEncoderModel".
-            private: Whether a new repository is private.
-            token: Hub token; default: the one that `hf auth login` stored.
-            revision: Branch.
-            create_pr: Open a pull request instead of committing.
-            **kwargs: Passed to `save_pretrained`.
-
-        Returns:
-            URL of the commit or pull request.
-        """
-        with tempfile.TemporaryDirectory() as directory:
-            self.save_pretrained(directory, include_backbones=include_backbones, **kwargs)
-            return upload(
-                Path(directory),
-                repo_id,
-                commit_message=commit_message or f"Upload {type(self).__name__}",
-                private=private,
-                token=token,
-                revision=revision,
-                create_pr=create_pr,
-            )
 
     def frozen_towers(self) -> dict[str, PreTrainedModel]:
         """The towers that do not learn, under `"image_encoder"` and `"text_encoder"`."""

@@ -106,7 +106,9 @@ class DualEncoderProcessor(ProcessorMixin):
         tokens = self.tokenizer(texts, return_overflowing_tokens=False, **arguments)
         if arguments["truncation"]:
             full = [text for text, ids in zip(texts, tokens["input_ids"], strict=True) if len(ids) >= limit]
-            longer = [ids for ids in self.tokenizer(full, verbose=False)["input_ids"] if len(ids) > limit] if full else []
+            longer = (
+                [ids for ids in self.tokenizer(full, verbose=False)["input_ids"] if len(ids) > limit] if full else []
+            )
             if longer:
                 logger.warning(
                     "%d of %d texts are longer than the %d tokens that the text tower reads, the longest has %d: they "

@@ -8,6 +8,7 @@ from linmap.encoders.configuration import ImageEncoderConfig
 from linmap.encoders.modeling import ImageEncoder
 from linmap.encoders.names import parse_name
 from linmap.encoders.tower import LoadedTower
+from linmap.encoders.weights_asked import load_as_asked
 from linmap.errors import EncoderError
 from linmap.weights.identity import Fingerprint
 
@@ -48,25 +49,15 @@ def load_encoder(
         >>> encoder.grid, encoder.num_tokens, encoder.feature_dim
         ((5, 5), 25, 96)
     """
-    if expected is not None:
-        revision = revision or expected.revision
-        if not expected.pretrained:
-            pretrained, seed = False, expected.seed if seed is None else seed
-    if pretrained and seed is not None:
-        raise EncoderError(f"seed={seed} says how random weights are drawn; give it with pretrained=False only.")
     if image_size is not None and image_size < 1:
         raise EncoderError(f"image_size={image_size} is no size of an image; give a positive number of pixels.")
-    if pretrained:
-        loaded = _load(name, True, revision, image_size)
-        fingerprint = loaded.fingerprint
-    else:
-        seed = 0 if seed is None else seed
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            loaded = _load(name, False, revision, image_size)
-        fingerprint = Fingerprint(**{**loaded.fingerprint.to_dict(), "seed": seed})
-    if expected is not None:
-        fingerprint.require(expected)
+    loaded, fingerprint = load_as_asked(
+        lambda learned, commit: _load(name, learned, commit, image_size),
+        pretrained=pretrained,
+        seed=seed,
+        revision=revision,
+        expected=expected,
+    )
     return encoder_of(loaded, fingerprint).to(device=device, dtype=dtype or torch.float32)  # type: ignore[call-arg]
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import Tensor
 
 from linmap.encoders.configuration import ImageEncoderConfig
-from linmap.encoders.tower import Tower, restore_unsaved_buffers, tower_class
+from linmap.encoders.frozen import FrozenEncoder
+from linmap.encoders.tower import Tower, tower_class
 from linmap.errors import EncoderError
-from linmap.weights.identity import Fingerprint
 
 __all__ = ["ImageEncoder"]
 
 
-class ImageEncoder(PreTrainedModel):
+class ImageEncoder(FrozenEncoder):
     """An image encoder, frozen unless someone turns its gradients on; a frozen one stays in eval mode.
 
     Built from a configuration alone it has random weights; `load_encoder` gives the pretrained ones.
@@ -35,40 +32,13 @@ class ImageEncoder(PreTrainedModel):
 
     config: ImageEncoderConfig
     config_class = ImageEncoderConfig
-    base_model_prefix = "tower"
     main_input_name = "pixel_values"
     input_modalities = "image"
     _no_split_modules = ["ImageEncoder"]  # noqa: RUF012 (as transformers declares it)
-    # The towers choose their attention kernels themselves, so any choice made for the whole model is fine here.
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
+    _width_before_projection = "pooled_dim"
 
     def __init__(self, config: ImageEncoderConfig, tower: Tower | None = None) -> None:
-        super().__init__(config)
-        if tower is None:
-            tower = tower_class(config.library)(config.architecture, config.model_args or {})
-        self.tower = tower
-        self._buffers_need_restoring = any(parameter.is_meta for parameter in tower.parameters())
-        self.post_init()
-        self.freeze()
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers; the result is frozen."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
-        return loaded
-
-    def freeze(self) -> ImageEncoder:
-        """Turns off gradients and puts the encoder in eval mode; returns it."""
-        self.requires_grad_(False)
-        return self.eval()
-
-    def train(self, mode: bool = True) -> ImageEncoder:
-        """Stays in eval mode while no weight learns: batch statistics and dropout of a frozen encoder must not move."""
-        return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+        super().__init__(config, tower or tower_class(config.library)(config.architecture, config.model_args or {}))
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """The same as `grid_features`."""
@@ -124,24 +94,6 @@ class ImageEncoder(PreTrainedModel):
         height, width = self.grid
         return height * width
 
-    @property
-    def fingerprint(self) -> Fingerprint:
-        """Where the weights came from."""
-        return Fingerprint.from_dict(self.config.fingerprint or {})
-
-    def take_projection(self) -> Tensor | None:
-        """Takes away the matrix (width, embedding) that projects the pooled feature of an open_clip transformer.
-
-        Returns:
-            The matrix; the pooled features are those before it from now on. None where the encoder has none.
-        """
-        drop = getattr(self.tower, "drop_projection", None)
-        projection = None if drop is None else drop()
-        if projection is not None:
-            self.config.model_args = {**(self.config.model_args or {}), "projection": False}
-            self.config.pooled_dim = projection.shape[0]
-        return projection
-
     def _checked(self, pixel_values: Tensor) -> Tensor:
         side = self.config.image_size
         if pixel_values.ndim != 4 or tuple(pixel_values.shape[1:]) != (3, side, side):
@@ -151,12 +103,3 @@ class ImageEncoder(PreTrainedModel):
                 "another image_size."
             )
         return pixel_values.to(self.dtype)
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Initialises nothing: a tower initialises itself when it is built, and its weights must survive `post_init`.
-
-        Only the buffers that no checkpoint holds are filled, once, after loading on the meta device.
-        """
-        if self._buffers_need_restoring and not any(buffer.is_meta for buffer in self.tower.buffers()):
-            self._buffers_need_restoring = False
-            restore_unsaved_buffers(self.tower, self.config.architecture, self.config.model_args or {})

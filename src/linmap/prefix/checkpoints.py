@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +25,7 @@ from linmap.prefix.frozen_parts import (
     require_fit,
 )
 from linmap.weights.records import put_down
-from linmap.weights.repositories import checkpoint_directory, upload
+from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
 
 __all__ = ["IMAGE_TOKEN", "PrefixCheckpoints"]
@@ -51,7 +50,7 @@ LANGUAGE_MODEL_ARGUMENTS = (
 NEEDLESS_ARGUMENTS = ("use_safetensors", "low_cpu_mem_usage", "weights_only")
 
 
-class PrefixCheckpoints(PreTrainedModel):
+class PrefixCheckpoints(SharedOnHub):
     """Making, loading, saving and sharing of `LinearVisionPrefixModel`, apart from its arithmetic."""
 
     config: LinearVisionPrefixConfig
@@ -261,45 +260,6 @@ class PrefixCheckpoints(PreTrainedModel):
         write_model_card(directory, backbones=self.config.backbones or {})
         if push_to_hub:
             upload(directory, repo_id or directory.name, token=token)
-
-    def push_to_hub(  # type: ignore[override]
-        self,
-        repo_id: str,
-        *,
-        include_backbones: bool | None = None,
-        commit_message: str | None = None,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        **kwargs: Any,
-    ) -> str:
-        """Uploads what `save_pretrained` writes, its card included.
-
-        Args:
-            repo_id: `"organisation/name"`.
-            include_backbones: As in `save_pretrained`.
-            commit_message: Default: "Upload LinearVisionPrefixModel".
-            private: Whether a new repository is private.
-            token: Hub token; default: the one that `hf auth login` stored.
-            revision: Branch.
-            create_pr: Open a pull request instead of committing.
-            **kwargs: Passed to `save_pretrained`.
-
-        Returns:
-            URL of the commit or pull request.
-        """
-        with tempfile.TemporaryDirectory() as directory:
-            self.save_pretrained(directory, include_backbones=include_backbones, **kwargs)
-            return upload(
-                Path(directory),
-                repo_id,
-                commit_message=commit_message or f"Upload {type(self).__name__}",
-                private=private,
-                token=token,
-                revision=revision,
-                create_pr=create_pr,
-            )
 
     def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
         """Refuses an adapter that would freeze the projection and leave it out of what is saved.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from linmap.encoders.names import parse_name
+from linmap.encoders.weights_asked import load_as_asked
 from linmap.errors import EncoderError, UnknownNameError
 from linmap.text_encoders.configuration import POOLINGS, TextEncoderConfig
 from linmap.text_encoders.modeling import TextEncoder, measured_width
@@ -56,25 +57,15 @@ def load_text_encoder(
         >>> encoder.feature_dim, encoder.context_length
         (512, 77)
     """
-    if expected is not None:
-        revision = revision or expected.revision
-        if not expected.pretrained:
-            pretrained, seed = False, expected.seed if seed is None else seed
-    if pretrained and seed is not None:
-        raise EncoderError(f"seed={seed} says how random weights are drawn; give it with pretrained=False only.")
     if pooling is not None and pooling not in POOLINGS:
         raise UnknownNameError("pooling", pooling, POOLINGS)
-    if pretrained:
-        loaded = _load(name, True, revision, pooling)
-        fingerprint = loaded.fingerprint
-    else:
-        seed = 0 if seed is None else seed
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            loaded = _load(name, False, revision, pooling)
-        fingerprint = Fingerprint(**{**loaded.fingerprint.to_dict(), "seed": seed})
-    if expected is not None:
-        fingerprint.require(expected)
+    loaded, fingerprint = load_as_asked(
+        lambda learned, commit: _load(name, learned, commit, pooling),
+        pretrained=pretrained,
+        seed=seed,
+        revision=revision,
+        expected=expected,
+    )
     return encoder_of(loaded, fingerprint).to(device=device, dtype=dtype or torch.float32)  # type: ignore[call-arg]
 
 

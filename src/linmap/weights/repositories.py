@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
+from transformers import PreTrainedModel
 
 from linmap.errors import BackboneError, first_line
 
-__all__ = ["checkpoint_directory", "upload"]
+__all__ = ["SharedOnHub", "checkpoint_directory", "upload"]
 
 
 def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
@@ -39,3 +41,46 @@ def upload(directory: Path, repo_id: str, **kwargs: Any) -> str:
     if kwargs.get("revision") is not None:
         api.create_branch(repo_id, branch=kwargs["revision"], exist_ok=True)
     return str(api.upload_folder(folder_path=directory, repo_id=repo_id, **kwargs))
+
+
+class SharedOnHub(PreTrainedModel):
+    """`push_to_hub` for a model whose `save_pretrained` writes all that belongs on the Hub, its card included."""
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        include_backbones: bool | None = None,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        **kwargs: Any,
+    ) -> str:
+        """Uploads what `save_pretrained` writes, its card included.
+
+        Args:
+            repo_id: `"organisation/name"`.
+            include_backbones: As in `save_pretrained`.
+            commit_message: Default: "Upload" and the name of the class.
+            private: Whether a new repository is private.
+            token: Hub token; default: the one that `hf auth login` stored.
+            revision: Branch.
+            create_pr: Open a pull request instead of committing.
+            **kwargs: Passed to `save_pretrained`.
+
+        Returns:
+            URL of the commit or pull request.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            self.save_pretrained(directory, include_backbones=include_backbones, **kwargs)
+            return upload(
+                Path(directory),
+                repo_id,
+                commit_message=commit_message or f"Upload {type(self).__name__}",
+                private=private,
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+            )
