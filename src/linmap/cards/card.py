@@ -158,7 +158,7 @@ def _hub_models(parts: Any) -> list[str]:
         if part.library == "transformers"
         and part.pretrained
         and _HUB_ID.fullmatch(part.id)
-        and part.name in (part.id, f"hf:{part.id}")
+        and (":" not in part.name or part.name == f"hf:{part.id}")
     ]
 
 

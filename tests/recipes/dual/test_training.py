@@ -227,13 +227,13 @@ def test_unreadable_photos_stop_the_run_or_are_left_out_and_named(
 def test_a_plan_names_what_is_frozen_what_is_trained_and_what_is_read(dual_recipe: RecipeMaker) -> None:
     plan = describe(made(dual_recipe(model={"trained_towers": ["text"]})))
     assert "frozen   image tower timm:test_vit: " in plan
-    assert "each photo or caption goes through it once" in plan
+    assert "each photo goes through it once" in plan
     assert "trained  text tower hf:" in plan
     assert "trained  image head: 512 parameters, 0.0 MiB, 64 -> 8" in plan
     assert "photos   12 of 'train', each also mirrored, 4 of 'val' for validation" in plan
     assert "captions 36, each shown once an epoch" in plan
     assert "steps    15 of 8 pairs = 3 epochs of 5" in plan
-    assert "the activations of the text tower come on top" in plan
+    assert "the activations of what learns (text) come on top" in plan
 
 
 @pytest.mark.weights

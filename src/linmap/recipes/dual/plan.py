@@ -38,7 +38,8 @@ def describe(recipe: DualRecipe) -> str:
         assert encoder is not None  # a recipe names both
         name = recipe.model.image_encoder if tower == "image" else recipe.model.text_encoder
         trained = tower in recipe.model.trained_towers
-        how = "each photo or caption goes through it once" if recipe.precomputes(tower) else "runs at every step"
+        what = "photo" if tower == "image" else "caption"
+        how = f"each {what} goes through it once" if recipe.precomputes(tower) else "runs at every step"
         lines.append(
             f"{'trained ' if trained else 'frozen  '} {tower} tower {name}: {size_of(encoder)}, "
             f"{origin_of(encoder.fingerprint)}; {how}"
@@ -55,7 +56,7 @@ def describe(recipe: DualRecipe) -> str:
         f"evaluation and checkpoint every {recipe.evaluation.every}",
         f"kept     the weights of the best validation {recipe.evaluation.metric}",
         f"memory   about {needed / 1024:.1f} GiB: weights, gradients, AdamW, precomputed features"
-        + (f"; the activations of the {learning} tower come on top" if learning else ""),
+        + (f"; the activations of what learns ({learning}) come on top" if learning else ""),
     ]
     return "\n".join(lines)
 
