@@ -1,11 +1,13 @@
 """Contrastive losses over the global batch: CLIP's symmetric cross entropy and SigLIP's sigmoid, a few rows at a time.
 
 With several processes every process compares its own rows with everybody's columns; averaged over the processes, as
-data-parallel training averages gradients, this is the loss of one process that holds the whole batch.
+data-parallel training averages gradients, this is the loss of one process that holds the whole batch. All processes
+hold equally many pairs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -42,6 +44,7 @@ def softmax_loss(
     image_ids: Tensor | None = None,
     *,
     rows_at_once: int = ROWS_AT_ONCE,
+    across_processes: bool = True,
 ) -> Tensor:
     """CLIP's symmetric cross entropy (arXiv 2103.00020, figure 3), also known as InfoNCE.
 
@@ -52,6 +55,7 @@ def softmax_loss(
         image_ids: (batch,) int64; pairs of the same id show the same photo and are never each other's negatives.
         rows_at_once: Rows of logits that exist at a time; with fewer than the batch they are made again for the
             gradient, and memory does not grow with the square of the batch.
+        across_processes: Compare with the rows of all processes too; False where each holds everything already.
 
     Returns:
         Scalar, nats a pair.
@@ -63,7 +67,7 @@ def softmax_loss(
     """
     losses = [
         _in_parts(_cross_entropy, rows, columns, column_ids, rows_at_once, logit_scale)
-        for rows, columns, column_ids in _both_ways(image_embeds, text_embeds, image_ids)
+        for rows, columns, column_ids in _both_ways(image_embeds, text_embeds, image_ids, across_processes)
     ]
     return (losses[0] + losses[1]) / (2 * len(image_embeds))
 
@@ -76,6 +80,7 @@ def sigmoid_loss(
     image_ids: Tensor | None = None,
     *,
     rows_at_once: int = ROWS_AT_ONCE,
+    across_processes: bool = True,
 ) -> Tensor:
     """SigLIP's sigmoid loss (arXiv 2303.15343, algorithm 1): every pair of the batch is its own yes or no.
 
@@ -86,40 +91,50 @@ def sigmoid_loss(
         logit_bias: Added to every logit.
         image_ids: (batch,) int64; what is no pair of the data, but of the same id, is left out.
         rows_at_once: As in `softmax_loss`.
+        across_processes: As there.
 
     Returns:
         Scalar, nats an image.
     """
-    rows, columns, column_ids = next(_both_ways(image_embeds, text_embeds, image_ids))
+    rows, columns, column_ids = next(_both_ways(image_embeds, text_embeds, image_ids, across_processes))
     summed = _in_parts(_log_sigmoid, rows, columns, column_ids, rows_at_once, logit_scale, logit_bias)
     return summed / len(image_embeds)
 
 
-def _both_ways(image_embeds: Tensor, text_embeds: Tensor, image_ids: Tensor | None):  # type: ignore[no-untyped-def]
+def _both_ways(
+    image_embeds: Tensor, text_embeds: Tensor, image_ids: Tensor | None, across_processes: bool
+) -> Iterator[tuple[_Rows, Tensor, Tensor | None]]:
     """Images against all texts, then texts against all images; yields (rows, columns, ids of the columns)."""
-    first = 0 if _processes() == 1 else dist.get_rank() * len(image_embeds)
+    several = across_processes and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    everybody = _from_everybody if several else _alone
+    first = dist.get_rank() * len(image_embeds) if several else 0
     places = torch.arange(first, first + len(image_embeds), device=image_embeds.device)
-    column_ids = None if image_ids is None else _from_everybody(image_ids)
-    yield _Rows(image_embeds, places, image_ids), _from_everybody(text_embeds), column_ids
-    yield _Rows(text_embeds, places, image_ids), _from_everybody(image_embeds), column_ids
+    column_ids = None if image_ids is None else everybody(image_ids)
+    yield _Rows(image_embeds, places, image_ids), everybody(text_embeds), column_ids
+    yield _Rows(text_embeds, places, image_ids), everybody(image_embeds), column_ids
 
 
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+def _alone(rows: Tensor) -> Tensor:
+    return rows
 
 
 def _from_everybody(rows: Tensor) -> Tensor:
     """The rows of all processes, in their order, gradients flowing back to where each row came from."""
-    if _processes() == 1:
-        return rows
     if rows.is_floating_point():
         return torch.cat(all_gather(rows))
-    gathered = [torch.empty_like(rows) for _ in range(_processes())]
+    gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, rows)
     return torch.cat(gathered)
 
 
-def _in_parts(loss, rows: _Rows, columns: Tensor, column_ids: Tensor | None, rows_at_once: int, *scalars: Tensor):  # type: ignore[no-untyped-def]
+def _in_parts(
+    loss: Callable[..., Tensor],
+    rows: _Rows,
+    columns: Tensor,
+    column_ids: Tensor | None,
+    rows_at_once: int,
+    *scalars: Tensor,
+) -> Tensor:
     """The sum of `loss` over all rows, of which only so many exist at a time, in the backward pass too."""
     if len(rows.own) <= rows_at_once:
         return loss(rows, columns, column_ids, *scalars)

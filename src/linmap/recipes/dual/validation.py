@@ -83,8 +83,8 @@ class RetrievalValidation:
         scale = self.model.logit_scale.detach().exp().cpu()
         if self.model.logit_bias is not None and self.model.config.loss == "sigmoid":
             bias = self.model.logit_bias.detach().cpu()
-            return float(sigmoid_loss(images, texts[rows], scale, bias, self.ids))
-        return float(softmax_loss(images, texts[rows], scale, self.ids))
+            return float(sigmoid_loss(images, texts[rows], scale, bias, self.ids, across_processes=False))
+        return float(softmax_loss(images, texts[rows], scale, self.ids, across_processes=False))
 
 
 def _named(scores: RetrievalScores) -> dict[str, float]:
