@@ -82,16 +82,6 @@ def test_a_value_that_cannot_be_used_is_named(
         load_recipe(dual_recipe_file(), [override])
 
 
-@pytest.mark.parametrize(
-    "section", [{"data": {"precompute_features": False}}, {"model": {"trained_towers": ["image", "text"]}}]
-)
-def test_standardising_needs_features_to_know_their_spread(
-    dual_recipe: RecipeMaker, section: dict[str, dict[str, Any]]
-) -> None:
-    with pytest.raises(RecipeError, match=r"training\.standardise needs features computed beforehand.*lock a tower"):
-        recipe_from_dict(dual_recipe(training={"standardise": True}, **section))
-
-
 def test_the_command_trains_says_where_and_plans(
     dual_recipe_file: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from linmap.errors import RecipeError
 from linmap.recipes.ranges import above_zero, at_least, one_of, share
 from linmap.recipes.sections import CaptionedPhotosRecipe, OptimiserRecipe
 
@@ -98,8 +97,6 @@ class DualTrainingRecipe(OptimiserRecipe):
             ones.
         epsilon: AdamW's, in the denominator.
         warmup_share: Share of all steps in which the learning rate grows linearly to its highest.
-        standardise: Learn the head of each locked tower on features divided by the deviation of their channel over
-            the training data; the division becomes part of the head when the run ends. Needs precomputed features.
     """
 
     epochs: int
@@ -108,7 +105,6 @@ class DualTrainingRecipe(OptimiserRecipe):
     betas: tuple[float, float] = (0.9, 0.98)
     epsilon: float = 1e-8
     warmup_share: float = 0.05
-    standardise: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -159,15 +155,6 @@ class DualRecipe:
     training: DualTrainingRecipe
     evaluation: DualEvaluationRecipe = field(default_factory=DualEvaluationRecipe)
     license: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.training.standardise:
-            return
-        if not self.data.precompute_features or set(self.model.trained_towers) == set(TOWERS):
-            raise RecipeError(
-                "training.standardise needs features computed beforehand, to know how far they spread: set "
-                "data.precompute_features to true and lock a tower (model.trained_towers), or set standardise to false."
-            )
 
     def precomputes(self, tower: str) -> bool:
         """Whether the features of `"image"` or `"text"` are computed once, before training."""

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import ProcessorMixin
 
-from linmap.recipes.dual.standardising import plain_heads
 from linmap.recipes.trainer import OrderedTrainer
 
 __all__ = ["DualTrainer"]
@@ -49,11 +48,7 @@ class DualTrainer(OrderedTrainer):
         return numbers
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """A checkpoint holds a standardised head twice: as it learns, to go on, and plain, for `from_pretrained`."""
-        model: Any = self.model
-        plain = plain_heads(model)
-        if plain:
-            state_dict = {**(state_dict or model.state_dict()), **plain}
+        """The Trainer's own, and the processor beside it."""
         super()._save(output_dir, state_dict)
         if self.args.should_save:
             self._processor.save_pretrained(output_dir or self.args.output_dir)

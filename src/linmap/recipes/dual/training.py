@@ -21,10 +21,9 @@ from linmap.recipes.callbacks import HistoryPlot, ProgressBar
 from linmap.recipes.dual.arguments import Pace, training_arguments
 from linmap.recipes.dual.assembly import assemble_model
 from linmap.recipes.dual.features import encoded_split
-from linmap.recipes.dual.pairs import PairExamples, PairSplit, PhotosApart
+from linmap.recipes.dual.pairs import PairExamples, PhotosApart
 from linmap.recipes.dual.results import DualRunFacts, plot_run, write_results
 from linmap.recipes.dual.schema import DualRecipe
-from linmap.recipes.dual.standardising import fold_heads, standardise_head
 from linmap.recipes.dual.trainer import DualTrainer
 from linmap.recipes.dual.validation import RetrievalValidation
 from linmap.recipes.outputs import OutputFolder
@@ -54,8 +53,6 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
     encoded = partial(encoded_split, recipe, model, processor, folder=folder.cache, unreadable=unreadable)
     training = encoded(train_photos, name="train", views=views)
     chosen_by = encoded(validation_photos[: recipe.evaluation.photos], name="validation", views=1)
-    if recipe.training.standardise:
-        _standardise(model, training)
 
     examples = PairExamples(training, views=views)
     pace = Pace.of(recipe, len(examples.captions), machine.num_processes)
@@ -77,7 +74,7 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
     started = time.perf_counter()
     train_to_the_end(trainer, checkpoint, lambda best: _load(model, best))
     seconds = round(time.perf_counter() - started, 1)
-    fold_heads(model.eval())
+    model.eval()
     facts = DualRunFacts(
         photos=len(training.photos),
         captions=len(examples.captions),
@@ -90,13 +87,6 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
     )
     write_results(recipe, model, processor, trainer.state, folder, facts)
     return folder.path
-
-
-def _standardise(model: DualEncoderModel, training: PairSplit) -> None:
-    if training.image_features is not None and model.image_projection is not None:
-        standardise_head(model.image_projection, training.image_features.flatten(0, 1))
-    if training.text_features is not None and model.text_projection is not None:
-        standardise_head(model.text_projection, training.text_features)
 
 
 def _load(model: DualEncoderModel, checkpoint: Path) -> None:
