@@ -103,7 +103,7 @@ def _our_builder(model: torch.nn.Module) -> Callable[[list[str]], Tensor]:
     from linmap import DualEncoderModel, DualEncoderProcessor
     from linmap.dual.embedding import embed_texts
     from linmap.evaluation import load_templates, zero_shot_classifier
-    from linmap.text_encoders.tokenizers import clip_tokenizer
+    from linmap.text_encoders.open_clip_tokens import clip_tokenizer
 
     disable_progress_bars()
     ours = DualEncoderModel.from_open_clip(SMALL.stem, model=model).eval()

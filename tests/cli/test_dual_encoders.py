@@ -71,7 +71,7 @@ def test_a_damaged_model_is_one_line(retrieval, dual_dir, tmp_path, damage, word
 
 def test_a_model_that_reads_features_only_says_so(retrieval, tmp_path):
     from linmap import DualEncoderConfig, DualEncoderModel, DualEncoderProcessor
-    from linmap.text_encoders.tokenizers import clip_tokenizer
+    from linmap.text_encoders.open_clip_tokens import clip_tokenizer
 
     DualEncoderModel(DualEncoderConfig(image_feature_dim=4, text_feature_dim=4)).save_pretrained(tmp_path / "heads")
     DualEncoderProcessor(tokenizer=clip_tokenizer()).save_pretrained(tmp_path / "heads")

@@ -93,7 +93,7 @@ def test_photos_that_are_trained_and_tested_on_are_counted(evaluate, classes, ca
 
 def test_a_model_without_a_text_tower_is_probed_without_zero_shot(evaluate, classes, tmp_path):
     from linmap import DualEncoderModel, DualEncoderProcessor
-    from linmap.text_encoders.tokenizers import clip_tokenizer
+    from linmap.text_encoders.open_clip_tokens import clip_tokenizer
 
     random = {"pretrained": False, "seed": 0}
     model = DualEncoderModel.from_backbones("timm:test_vit", None, text_feature_dim=8, image_encoder_kwargs=random)

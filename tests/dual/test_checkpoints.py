@@ -12,9 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from linmap import DualEncoderModel, DualEncoderProcessor
+from linmap import DualEncoderConfig, DualEncoderModel, DualEncoderProcessor
 from linmap.encoders import load_encoder
-from linmap.errors import ConfigurationError, EncoderError, FingerprintMismatchError, ProjectionError
+from linmap.errors import (
+    ConfigurationError,
+    EncoderError,
+    FingerprintMismatchError,
+    ProjectionError,
+    UnknownNameError,
+)
+from linmap.text_encoders import load_text_encoder
 
 HEADS = {"image_projection.weight", "text_projection.weight", "logit_scale"}
 
@@ -200,3 +207,83 @@ def test_a_checkpoint_is_pushed_with_its_own_card(tiny_dual: Any, tmp_path: Path
         )
     assert run.returncode == 0, run.stderr
     assert {"README.md", "config.json", "model.safetensors"} <= set(hub.files["org/name"])
+
+
+def test_number_formats_can_be_said_in_words(tiny_dual: Any, tmp_path: Path, text_encoder_dir: Any) -> None:
+    model, _ = tiny_dual()
+    for contents in (False, True):
+        model.save_pretrained(tmp_path / str(contents), include_backbones=contents)
+        half = DualEncoderModel.from_pretrained(tmp_path / str(contents), dtype="bfloat16")
+        assert {half.image_encoder.dtype, half.text_encoder.dtype} == {torch.bfloat16}
+        half.save_pretrained(tmp_path / f"half {contents}")
+        again = DualEncoderModel.from_pretrained(tmp_path / f"half {contents}")
+        assert {again.image_encoder.dtype, again.text_encoder.dtype} == {torch.bfloat16}
+        assert again.image_projection.weight.dtype == torch.float32
+    assert (
+        DualEncoderModel.from_pretrained(text_encoder_dir("clip"), dtype="bfloat16").text_encoder.dtype
+        == torch.bfloat16
+    )
+    with pytest.raises(UnknownNameError, match=r"Unknown dtype 'bfloat61'\. Did you mean 'bfloat16'\?"):
+        DualEncoderModel.from_pretrained(tmp_path / "True", dtype="bfloat61")
+
+
+def test_a_checkpoint_in_shards_is_read(tiny_dual: Any, tmp_path: Path, pictures: Any, texts: Any) -> None:
+    model, processor = tiny_dual()
+    model.save_pretrained(tmp_path, include_backbones=True, max_shard_size="100KB")
+    assert not (tmp_path / "model.safetensors").exists()
+    again = DualEncoderModel.from_pretrained(tmp_path)
+    assert torch.equal(logits(again, processor, pictures, texts), logits(model, processor, pictures, texts))
+
+
+def test_a_loaded_tower_is_taken_as_the_head_was_trained_behind_it(tmp_path: Path) -> None:
+    model = DualEncoderModel.from_open_clip("ViT-B-32", pretrained=False, seed=5)
+    model.save_pretrained(tmp_path)
+    tower = load_text_encoder("open_clip:ViT-B-32", pretrained=False, seed=5)
+    again = DualEncoderModel.from_pretrained(tmp_path, text_encoder=tower)
+    ids = torch.tensor([[49406, 320, 49407]])
+    with torch.no_grad():
+        torch.testing.assert_close(again.get_text_features(ids), model.get_text_features(ids))
+    assert tower.tower.network.text_projection is not None  # what the user holds is as it was
+
+
+def test_a_loaded_tower_of_another_pooling_is_refused(tiny_dual: Any, tmp_path: Path, text_encoder_dir: Any) -> None:
+    model, _ = tiny_dual()
+    model.save_pretrained(tmp_path)
+    other = load_text_encoder(f"hf:{text_encoder_dir('bert')}", pooling="cls")
+    with pytest.raises(ProjectionError, match="it pools by 'cls', and the head was trained on 'mean'"):
+        DualEncoderModel.from_pretrained(tmp_path, text_encoder=other)
+
+
+def test_a_tower_that_learned_is_filled_in_a_copy_of_the_given_one(
+    tiny_dual: Any, tmp_path: Path, text_encoder_dir: Any
+) -> None:
+    model, _ = tiny_dual(trained_towers=["text"])
+    with torch.no_grad():
+        for parameter in model.text_encoder.parameters():
+            parameter.add_(0.1)
+    model.save_pretrained(tmp_path)
+    given = load_text_encoder(f"hf:{text_encoder_dir('bert')}", pooling="mean")
+    before = next(given.parameters()).clone()
+    again = DualEncoderModel.from_pretrained(tmp_path, text_encoder=given)
+    assert torch.equal(next(given.parameters()), before)
+    assert torch.equal(next(again.text_encoder.parameters()), next(model.text_encoder.parameters()))
+
+
+def test_heads_alone_take_a_tower_by_name_when_they_are_loaded(tmp_path: Path) -> None:
+    DualEncoderModel(DualEncoderConfig(image_feature_dim=64, text_feature_dim=4, projection_dim=8)).save_pretrained(
+        tmp_path
+    )
+    model = DualEncoderModel.from_pretrained(tmp_path, image_encoder=load_encoder("timm:test_vit", pretrained=False))
+    assert model.get_image_features(torch.zeros(1, 3, 160, 160)).shape == (1, 8)
+
+
+def test_how_to_load_an_encoder_is_not_said_of_a_loaded_one(text_encoder_dir: Any) -> None:
+    loaded = load_text_encoder(f"hf:{text_encoder_dir('bert')}", pooling="mean")
+    with pytest.raises(
+        ConfigurationError, match=r"text_pooling='cls' says how a text encoder is loaded, and this one is"
+    ):
+        DualEncoderModel.from_backbones(None, loaded, image_feature_dim=4, text_pooling="cls")
+    with pytest.raises(
+        ConfigurationError, match=r"\['seed'\] say how an encoder is loaded, and this one is loaded already"
+    ):
+        DualEncoderModel.from_backbones(None, loaded, image_feature_dim=4, text_encoder_kwargs={"seed": 1})

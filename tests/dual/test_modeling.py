@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModel, AutoModelForZeroShotImageClassification
 
 from linmap import DualEncoderConfig, DualEncoderModel
-from linmap.errors import ConfigurationError, UnknownNameError
+from linmap.errors import ConfigurationError, EncoderError, UnknownNameError
 
 
 def test_embeddings_are_the_normalised_heads_of_the_towers_features(tiny_dual: Any, pictures: Any, texts: Any) -> None:
@@ -155,3 +155,82 @@ def test_wrong_inputs_say_what_would_be_right(heads: DualEncoderModel) -> None:
         ConfigurationError, match="image_feature_dim=None and text_feature_dim=None: both must be known"
     ):
         DualEncoderModel(DualEncoderConfig())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"image_features": torch.zeros(2, 7)}, r"image_features must have the shape \(images, 6\).* found \(2, 7\)"),
+        ({"image_features": torch.zeros(6)}, r"image_features must have the shape \(images, 6\).* found \(6,\)"),
+    ],
+)
+def test_features_of_another_shape_are_refused(heads: DualEncoderModel, inputs: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        heads.get_image_features(**inputs)
+
+
+def test_photo_ids_that_are_not_one_for_each_image_are_refused(heads: DualEncoderModel) -> None:
+    pair = {"image_features": torch.randn(3, 6), "text_features": torch.randn(3, 4), "return_loss": True}
+    with pytest.raises(ConfigurationError, match=r"which photo it shows, shape \(3,\); found \(2,\)"):
+        heads(**pair, image_ids=torch.zeros(2, dtype=torch.long))
+
+
+def test_one_picture_without_a_batch_is_refused(tiny_dual: Any) -> None:
+    model, _ = tiny_dual()
+    with pytest.raises(EncoderError, match=r"takes pixel_values of shape \(batch, 3, 160, 160\), not \(3, 160, 160\)"):
+        model.get_image_features(torch.zeros(3, 160, 160))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_model_moved_to_another_number_format_still_gives_float32_cosines(
+    tiny_dual: Any, pictures: Any, texts: Any, dtype: torch.dtype
+) -> None:
+    model, processor = tiny_dual()
+    inputs = processor(images=pictures, text=texts, return_tensors="pt")
+    with torch.no_grad():
+        whole = model(**inputs)
+        moved = model.to(dtype)(**inputs)
+    assert {moved.image_embeds.dtype, moved.text_embeds.dtype, moved.logits_per_image.dtype} == {torch.float32}
+    torch.testing.assert_close(moved.image_embeds, whole.image_embeds, atol=0.03, rtol=0)
+
+
+def test_under_autocast_the_cosines_keep_their_digits(tiny_dual: Any, pictures: Any, texts: Any) -> None:
+    model, processor = tiny_dual()
+    inputs = processor(images=pictures, text=texts, return_tensors="pt")
+    with torch.no_grad():
+        features = {
+            "image_features": model.encode_images(inputs["pixel_values"]),
+            "text_features": model.encode_texts(inputs["input_ids"], inputs["attention_mask"]),
+        }
+        plain = model(**features, return_loss=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            cast = model(**features, return_loss=True)
+    assert torch.equal(cast.logits_per_image, plain.logits_per_image)
+    assert torch.equal(cast.loss, plain.loss)
+
+
+def test_siglips_temperature_has_no_limit_and_clips_has_one_everywhere() -> None:
+    for loss, expected in (("sigmoid", math.exp(4.765)), ("softmax", 100.0)):
+        config = DualEncoderConfig(image_feature_dim=6, text_feature_dim=4, projection_dim=8, loss=loss)
+        model = DualEncoderModel(config)
+        model.logit_scale.data.fill_(4.765)
+        for mode in (True, False):
+            model.train(mode)
+            with torch.no_grad():
+                output = model(image_features=torch.randn(3, 6), text_features=torch.randn(2, 4))
+            bias = 0.0 if model.logit_bias is None else model.logit_bias
+            cosines = output.image_embeds @ output.text_embeds.T
+            torch.testing.assert_close((output.logits_per_image - bias), expected * cosines, atol=1e-3, rtol=0)
+        assert model.logit_scale.item() == pytest.approx(4.765)
+
+
+def test_cached_features_can_be_trained_on_as_they_come(tiny_dual: Any, pictures: Any, texts: Any) -> None:
+    from linmap.dual.embedding import photo_features, text_features
+
+    model, processor = tiny_dual()
+    features = {
+        "image_features": photo_features(model, processor, pictures).features,
+        "text_features": text_features(model, processor, texts),
+    }
+    model.train()(**features, return_loss=True).loss.backward()
+    assert model.image_projection.weight.grad is not None

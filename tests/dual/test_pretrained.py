@@ -128,3 +128,42 @@ def test_a_whole_model_is_read_with_every_weight(text_encoder_dir: Callable[[str
     assert (kinds["clip"].logit_bias, kinds["clip"].config.loss) == (None, "softmax")
     assert kinds["siglip"].logit_bias is not None
     assert (kinds["siglip"].image_projection, kinds["siglip"].config.loss) == (None, "sigmoid")
+
+
+def test_a_live_open_clip_model_brings_its_own_preprocessing_and_size() -> None:
+    theirs, _, _ = open_clip.create_model_and_transforms(
+        "ViT-B-32", force_image_size=64, image_mean=(0.5,) * 3, image_std=(0.25,) * 3
+    )
+    ours = DualEncoderModel.from_open_clip("ViT-B-32", model=theirs)
+    processor = DualEncoderProcessor.for_model(ours)
+    assert (processor.image_processor.image_mean, processor.image_processor.image_std) == ([0.5] * 3, [0.25] * 3)
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = theirs.eval().encode_image(pixels, normalize=True)
+        torch.testing.assert_close(ours.get_image_features(pixels), expected, atol=1e-5, rtol=0)
+
+
+def test_a_random_siglip_of_open_clip_starts_with_its_own_bias_and_loss() -> None:
+    from linmap.dual.pretrained import _Temperature
+
+    start = _Temperature(open_clip.get_model_config("ViT-B-16-SigLIP"))
+    assert (start.logit_scale.exp().item(), start.logit_bias.item()) == (pytest.approx(1 / 0.07), -10.0)
+
+
+def test_a_model_without_its_image_processor_is_not_saved_where_it_could_not_be_loaded(
+    text_encoder_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    AutoModel.from_pretrained(text_encoder_dir("clip")).save_pretrained(tmp_path / "bare")
+    model = DualEncoderModel.from_transformers(tmp_path / "bare")
+    with pytest.raises(ConfigurationError, match="The image encoder came without its image processor"):
+        model.save_pretrained(tmp_path / "learned")
+    model.save_pretrained(tmp_path / "whole", include_backbones=True)
+    pixels = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        again = DualEncoderModel.from_pretrained(tmp_path / "whole")
+        assert torch.equal(again.get_image_features(pixels), model.get_image_features(pixels))
+
+
+def test_a_whole_model_takes_no_other_towers(text_encoder_dir: Callable[[str], Path]) -> None:
+    with pytest.raises(ConfigurationError, match="is a whole model with both its towers; it takes no others"):
+        DualEncoderModel.from_pretrained(text_encoder_dir("clip"), image_encoder="timm:test_vit")

@@ -115,3 +115,10 @@ def test_what_cannot_be_prepared_says_why(tiny_dual: Any, pictures: Any) -> None
     model = DualEncoderModel(DualEncoderConfig(image_feature_dim=6, text_feature_dim=4))
     with pytest.raises(ConfigurationError, match=r"holds no text encoder, so it has no tokenizer; pass tokenizer=…"):
         DualEncoderProcessor.for_model(model)
+
+
+@pytest.mark.parametrize(("text", "found"), [([], "an empty list"), (["a dog", None], "None"), ([3], "3")])
+def test_what_is_no_text_is_named(tiny_dual: Any, text: Any, found: str) -> None:
+    _, processor = tiny_dual()
+    with pytest.raises(ConfigurationError, match=rf"text must be one text or a list of at least one; found {found}\."):
+        processor(text=text, return_tensors="pt")

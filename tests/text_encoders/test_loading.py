@@ -166,3 +166,40 @@ def test_minilm_comes_as_a_wheel_and_takes_the_mean() -> None:
     rows = torch.nn.functional.normalize(rows, dim=-1)
     assert (encoder.config.pooling, encoder.feature_dim, encoder.fingerprint.license) == ("mean", 384, "Apache-2.0")
     assert rows[0] @ rows[1] > 0.7 > 0.3 > rows[0] @ rows[2]
+
+
+def test_siglip_is_padded_with_what_its_tokenizer_pads_with(
+    text_encoder_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """SigLIP 2's configuration names no padding, and its class another one than its tokenizer."""
+    import shutil
+
+    from transformers import AutoConfig
+
+    folder = shutil.copytree(text_encoder_dir("siglip"), tmp_path / "siglip2")
+    config = AutoConfig.from_pretrained(folder)
+    config.text_config.pad_token_id = 7
+    config.save_pretrained(folder)
+    encoder = load_text_encoder(f"hf:{folder}")
+    tokenizer = tokenizer_for(encoder.config)
+    assert encoder.config.pad_token_id == tokenizer.pad_token_id == 2
+    full = tokenizer(["a dog"], padding="max_length", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(**tokenizer(["a dog"], return_tensors="pt")), encoder(full))
+
+
+def test_a_language_model_without_a_padding_token_can_be_a_text_encoder(
+    tiny_lm_dir: Callable[..., Path], tmp_path: Path
+) -> None:
+    import json
+    import shutil
+
+    folder = shutil.copytree(tiny_lm_dir("gpt2"), tmp_path / "gpt2")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("pad_token")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    encoder = load_text_encoder(f"hf:{folder}", pooling="eos")
+    tokenizer = tokenizer_for(encoder.config)
+    together = encoder(**tokenizer(TEXTS, padding=True, return_tensors="pt"))
+    alone = [encoder(**tokenizer(text, return_tensors="pt"))[0] for text in TEXTS]
+    torch.testing.assert_close(together, torch.stack(alone), atol=1e-5, rtol=0)

@@ -10,6 +10,7 @@ import open_clip
 import pytest
 import torch
 
+from linmap.errors import BackboneError, EncoderError
 from linmap.text_encoders import load_text_encoder, tokenizer_for
 from linmap.text_encoders.open_clip_text import OpenClipTextTower
 
@@ -88,3 +89,50 @@ def test_a_tokenizer_survives_the_disk(tmp_path: Path) -> None:
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert again(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
     assert again.model_max_length == 77
+
+
+def _with_hub_tokenizer(folder: Path, tokenizer: Path, name: str, **text: Any) -> str:
+    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
+    tower = {"context_length": 16, "vocab_size": 320, "width": 32, "heads": 2, "layers": 2, "no_causal_mask": True}
+    named = {"pool_type": "last", "proj_bias": True, "hf_tokenizer_name": str(tokenizer), **text}
+    config = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": {**tower, **named}, "custom_text": True}
+    (folder / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+    return name
+
+
+def test_a_siglip_of_open_clip_reads_its_texts_and_their_padding_as_open_clip_does(
+    text_encoder_dir: Any, tmp_path: Path
+) -> None:
+    name = _with_hub_tokenizer(
+        tmp_path, text_encoder_dir("bert"), "linmap-siglip", tokenizer_kwargs={"clean": "canonicalize"}
+    )
+    texts = ["A Dog, on the beach!", "two_children  play", "a"]
+    encoder = load_text_encoder(f"open_clip:{name}", pretrained=False, seed=0)
+    assert encoder.config.pad_token_id == 2
+    theirs = open_clip.get_tokenizer(name)(texts)
+    ours = tokenizer_for(encoder.config)(texts, padding=True, truncation=True, return_tensors="pt")
+    for row, mask, other in zip(ours["input_ids"], ours["attention_mask"], theirs, strict=True):
+        assert row[mask.bool()].tolist() == other[other != 2].tolist()
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(**ours), encoder.tower.network(theirs), atol=1e-5, rtol=0)
+
+
+def test_texts_that_open_clip_prepares_in_an_unknown_way_are_refused(text_encoder_dir: Any, tmp_path: Path) -> None:
+    name = _with_hub_tokenizer(
+        tmp_path, text_encoder_dir("bert"), "linmap-clipa", tokenizer_kwargs={"strip_sep_token": True}
+    )
+    encoder = load_text_encoder(f"open_clip:{name}", pretrained=False, seed=0)
+    with pytest.raises(
+        BackboneError, match=r"open_clip prepares texts for 'linmap-clipa' with \{'strip_sep_token': True\}"
+    ):
+        tokenizer_for(encoder.config)
+    with pytest.raises(EncoderError, match="reads its padding, and nothing says what that is"):
+        encoder(torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.long))
+
+
+def test_a_tokenizer_that_cannot_be_had_is_an_error_when_it_is_needed(tmp_path: Path) -> None:
+    name = _with_hub_tokenizer(tmp_path, tmp_path / "nowhere", "linmap-gone")
+    encoder = load_text_encoder(f"open_clip:{name}", pretrained=False, seed=0)
+    with pytest.raises(BackboneError, match=r"no tokenizer at .*nowhere', which open_clip's 'linmap-gone' uses"):
+        tokenizer_for(encoder.config)

@@ -63,7 +63,7 @@ def encode_photos(
     with (
         _readers() as pool,
         tqdm(total=len(photos), desc="Encoding photos", unit="photo") as bar,
-        torch.inference_mode(),
+        torch.no_grad(),  # not inference_mode: what is encoded here may be trained on
     ):
         for start in range(0, len(photos), batch_size):
             pictures: list[Image.Image] = []

@@ -73,8 +73,8 @@ class DualPairCollator:
     A tower that is locked may get its features instead: `"image_features"` for `"image"`, `"text_features"` for
     `"caption"`, each of shape `(channels,)`. `"mirrored": True` shows a photo mirrored left to right.
 
-    Photos of the same `image_id` are never each other's negatives. Where no example has one, photos that are named
-    alike (the same path) count as the same photo.
+    Photos of the same `image_id` are never each other's negatives. Where no example has one, photos of the same path
+    count as the same photo, and so do pictures of the same content, in all processes.
 
     A `Trainer` needs `TrainingArguments(remove_unused_columns=False)`: by default it takes photos and captions out of
     the examples before they come here, because the model's `forward` does not name them.
@@ -165,9 +165,13 @@ def _ids(examples: Sequence[Mapping[str, Any]], images: str) -> Tensor:
         )
     if images != "image":
         raise CaptionDataError('Features do not say whose photo they are of: give each example its "image_id".')
-    names = [str(photo) if isinstance(photo, str | Path) else id(photo) for photo in (e["image"] for e in examples)]
-    first: dict[str | int, int] = {}
-    return torch.tensor([first.setdefault(name, index) for index, name in enumerate(names)])
+    return torch.tensor([_number_of(example["image"]) for example in examples])
+
+
+def _number_of(photo: Photo) -> int:
+    """The same for the same photo in every batch and process: 63 bits of the digest of its path or its content."""
+    name = str(photo) if isinstance(photo, str | Path) else _content(photo)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 def _stacked(examples: Sequence[Mapping[str, Any]], key: str) -> Tensor:

@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from linmap import encoders, text_encoders
 from linmap.cards import write_model_card
 from linmap.dual import pretrained
 from linmap.dual.configuration import DualEncoderConfig
 from linmap.dual.towers import image_tower, text_tower
-from linmap.errors import ConfigurationError, ProjectionError
+from linmap.errors import ConfigurationError, ProjectionError, UnknownNameError
 from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
 
@@ -93,6 +93,17 @@ class DualCheckpoints(SharedOnHub):
             >>> model.image_projection
             Linear(in_features=64, out_features=512, bias=False)
         """
+        for encoder, arguments in ((image_encoder, image_encoder_kwargs), (text_encoder, text_encoder_kwargs)):
+            if arguments and not isinstance(encoder, str):
+                raise ConfigurationError(
+                    f"{sorted(arguments)} say how an encoder is loaded, and this one is loaded already, or there is "
+                    "none. Give its name, or leave them out."
+                )
+        if text_pooling is not None and not isinstance(text_encoder, str):
+            raise ConfigurationError(
+                f"text_pooling={text_pooling!r} says how a text encoder is loaded, and this one is loaded already, or "
+                "there is none. Load it with load_text_encoder(..., pooling=...)."
+            )
         backbones: dict[str, Any] = {}
         if isinstance(image_encoder, str):
             image_encoder = encoders.load_encoder(image_encoder, **(image_encoder_kwargs or {}))
@@ -233,18 +244,28 @@ class DualCheckpoints(SharedOnHub):
                 "device_map, image_encoder, text_encoder."
             )
         directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
+        asked = _dtype(dtype)
+        unexpected: set[str] = set()
         if config is None and _kind_of(directory) in pretrained.TWO_TOWERS:
-            model = cls.from_transformers(str(pretrained_model_name_or_path), revision=hub.get("revision"))
-            unexpected: set[str] = set()
+            if image_encoder is not None or text_encoder is not None:
+                raise ConfigurationError(
+                    f"{pretrained_model_name_or_path} is a whole model with both its towers; it takes no others. Join "
+                    "towers with from_backbones."
+                )
+            local = Path(pretrained_model_name_or_path).is_dir()
+            where = directory if local or subfolder else pretrained_model_name_or_path
+            model = cls.from_transformers(str(where), revision=None if local or subfolder else hub.get("revision"))
         else:
             config = config or DualEncoderConfig.from_pretrained(directory)
-            asked = None if dtype in (None, "auto") else dtype
             model = cls(
                 config,
                 image_tower(config, image_encoder, str(directory), asked),
                 text_tower(config, text_encoder, str(directory), asked),
             )
             unexpected = model._load_learned(directory)
+        for tower in model.frozen_towers().values():
+            saved_in = _dtype(tower.config.dtype)
+            nn.Module.to(tower, asked or saved_in or tower.dtype)
         model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
         if (place := _device(device_map)) is not None:
             nn.Module.to(model, place)
@@ -327,6 +348,12 @@ class DualCheckpoints(SharedOnHub):
                     f"Nothing says where the {part} came from, so a checkpoint without it could not be loaded again. "
                     "Save with include_backbones=True."
                 )
+            vision = self.config.vision_config if part == "image_encoder" else None
+            if vision is not None and vision.library == "transformers" and not vision.preprocessing:
+                raise ConfigurationError(
+                    "The image encoder came without its image processor, and it is not found again without one. Save "
+                    "the image processor beside its weights and load it again, or save with include_backbones=True."
+                )
 
     def _require_unchanged(self) -> None:
         for part, as_loaded in self._as_loaded.items():
@@ -345,11 +372,10 @@ class DualCheckpoints(SharedOnHub):
 
     def _load_learned(self, directory: Path) -> set[str]:
         """Fills what the checkpoint holds; returns the names of what else is in the file."""
-        file = directory / SAFE_WEIGHTS_NAME
-        if not file.is_file():
+        held = _learned_in(directory)
+        if held is None:
             found = ", ".join(sorted(path.name for path in directory.iterdir())) or "nothing"
             raise ProjectionError(f"{directory} holds no {SAFE_WEIGHTS_NAME} with what was learned. Found: {found}.")
-        held = load_file(file)
         ignored = set() if self.config.checkpoint_contents == "full" else (self._keys_to_ignore_on_save or set())
         own = {key: value for key, value in self.state_dict().items() if key not in ignored}
         wrong = sorted(key for key, value in own.items() if key not in held or held[key].shape != value.shape)
@@ -357,11 +383,32 @@ class DualCheckpoints(SharedOnHub):
             key = wrong[0]
             found = f"has the shape {tuple(held[key].shape)}" if key in held else "is missing"
             raise ProjectionError(
-                f"What was learned, in {file}, does not fit: {key} {found}, needed {tuple(own[key].shape)} "
+                f"What was learned, in {directory}, does not fit: {key} {found}, needed {tuple(own[key].shape)} "
                 f"({len(wrong)} such weights). Use the towers it was trained with, or train it again."
             )
         self.load_state_dict({key: held[key] for key in own}, strict=False)
         return held.keys() - own.keys()
+
+
+def _dtype(asked: torch.dtype | str | None) -> torch.dtype | None:
+    """What a word for a number format means; None for none, and for `"auto"`."""
+    if asked is None or asked == "auto" or isinstance(asked, torch.dtype):
+        return asked if isinstance(asked, torch.dtype) else None
+    found = getattr(torch, asked.removeprefix("torch."), None)
+    if not isinstance(found, torch.dtype):
+        raise UnknownNameError("dtype", asked, ("auto", "bfloat16", "float16", "float32"))
+    return found
+
+
+def _learned_in(directory: Path) -> dict[str, Tensor] | None:
+    """The tensors of a checkpoint, in one file or in shards; None where there are none."""
+    index = directory / SAFE_WEIGHTS_INDEX_NAME
+    if (directory / SAFE_WEIGHTS_NAME).is_file():
+        return load_file(directory / SAFE_WEIGHTS_NAME)
+    if not index.is_file():
+        return None
+    shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    return {key: value for shard in shards for key, value in load_file(directory / shard).items()}
 
 
 def _kind_of(directory: Path) -> str | None:

@@ -33,7 +33,7 @@ def photo_features(
     """The image tower's features, in front of the head: what is worth caching, and what a linear probe takes.
 
     Args:
-        model: In eval mode, on any device.
+        model: On any device; put into eval mode first.
         processor: The model's processor.
         photos: Paths, encoded bytes, or pictures.
         unreadable: Counts the photos that cannot be read; left out: the first one stops.
@@ -46,7 +46,7 @@ def photo_features(
         UnreadableImageError: For the first photo that cannot be read, or the first beyond the limit of `unreadable`.
     """
     return encode_photos(
-        model.encode_images, processor.image_processor, photos, unreadable=unreadable, batch_size=batch_size
+        model.eval().encode_images, processor.image_processor, photos, unreadable=unreadable, batch_size=batch_size
     )
 
 
@@ -68,11 +68,11 @@ def embed_photos(
         torch.Size([1, 512])
     """
     return encode_photos(
-        model.get_image_features, processor.image_processor, photos, unreadable=unreadable, batch_size=batch_size
+        model.eval().get_image_features, processor.image_processor, photos, unreadable=unreadable, batch_size=batch_size
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def text_features(
     model: DualEncoderModel, processor: DualEncoderProcessor, texts: Sequence[str], *, batch_size: int = TEXTS_AT_ONCE
 ) -> Tensor:
@@ -81,7 +81,7 @@ def text_features(
     Texts of about the same length go together, so that little padding is read; texts that are equal go once.
 
     Args:
-        model: In eval mode, on any device.
+        model: On any device; put into eval mode first.
         processor: The model's processor.
         texts: Any number of texts.
         batch_size: Texts encoded at a time.
@@ -89,6 +89,7 @@ def text_features(
     Returns:
         (texts, text_feature_dim) float32 on the CPU, in the order of the texts.
     """
+    model.eval()
     different = list(dict.fromkeys(texts))
     tokens = processor(text=different) if different else {"input_ids": [], "attention_mask": []}
     masks = [torch.tensor(mask, dtype=torch.bool) for mask in tokens["attention_mask"]]
@@ -105,7 +106,7 @@ def text_features(
     return features[[places[text] for text in texts]]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed_texts(
     model: DualEncoderModel, processor: DualEncoderProcessor, texts: Sequence[str], *, batch_size: int = TEXTS_AT_ONCE
 ) -> Tensor:

@@ -133,9 +133,8 @@ class DualEncoderModel(DualCheckpoints):
                 f"(images, {self.config.image_feature_dim}), or build the model with an encoder."
             )
         # on a CPU, convolutions take a third less time with the channels last
-        pixel_values = pixel_values.to(
-            self.image_encoder.device, self.image_encoder.dtype, memory_format=torch.channels_last
-        )
+        order = torch.channels_last if pixel_values.ndim == 4 else torch.preserve_format
+        pixel_values = pixel_values.to(self.image_encoder.device, self.image_encoder.dtype, memory_format=order)
         features = self.image_encoder.pooled_features(pixel_values).squeeze(1)
         if not self.config.mirror:
             return features
@@ -230,13 +229,13 @@ class DualEncoderModel(DualCheckpoints):
         """
         image_embeds = self.get_image_features(pixel_values, image_features)
         text_embeds = self.get_text_features(input_ids, attention_mask, text_features)
-        if self.training:
-            self.logit_scale.data.clamp_(max=LARGEST_LOG_SCALE)
-        scale = self.logit_scale.exp()
-        loss = self._loss(image_embeds, text_embeds, scale, image_ids) if return_loss else None
-        logits = None
-        if loss is None or not self.training:
-            logits = scale * image_embeds @ text_embeds.T + (0.0 if self.logit_bias is None else self.logit_bias)
+        with torch.autocast(image_embeds.device.type, enabled=False):
+            scale = self._scale()
+            loss = self._loss(image_embeds, text_embeds, scale, image_ids) if return_loss else None
+            logits = None
+            if loss is None or not self.training:
+                logits = scale * image_embeds @ text_embeds.T
+                logits = logits if self.logit_bias is None else logits + self.logit_bias.float()
         return DualEncoderOutput(
             loss=loss,
             logits_per_image=logits,
@@ -250,20 +249,47 @@ class DualEncoderModel(DualCheckpoints):
             raise ConfigurationError(
                 f"A loss needs a text for each image; found {len(image_embeds)} images and {len(text_embeds)} texts."
             )
+        if image_ids is not None and image_ids.shape != (len(image_embeds),):
+            raise ConfigurationError(
+                f"image_ids must say of each of the {len(image_embeds)} images which photo it shows, shape "
+                f"({len(image_embeds)},); found {tuple(image_ids.shape)}."
+            )
         if self.config.loss == "sigmoid":
             assert self.logit_bias is not None  # the configuration sees to it
-            return sigmoid_loss(image_embeds, text_embeds, scale, self.logit_bias, image_ids)
+            return sigmoid_loss(image_embeds, text_embeds, scale, self.logit_bias.float(), image_ids)
         return softmax_loss(image_embeds, text_embeds, scale, image_ids)
 
     def _project_images(self, features: Tensor) -> Tensor:
+        self._require_width(features, "image")
         return self._projected(features, self.image_dropout, self.image_projection)
 
     def _project_texts(self, features: Tensor) -> Tensor:
+        self._require_width(features, "text")
         return self._projected(features, self.text_dropout, self.text_projection)
 
+    def _require_width(self, features: Tensor, tower: str) -> None:
+        width = getattr(self.config, f"{tower}_feature_dim")
+        if features.ndim != 2 or features.shape[1] != width:
+            raise ConfigurationError(
+                f"{tower}_features must have the shape ({tower}s, {width}), as encode_{tower}s gives them; found "
+                f"{tuple(features.shape)}."
+            )
+
     def _projected(self, features: Tensor, dropout: nn.Dropout, projection: nn.Linear | None) -> Tensor:
-        features = dropout(features.to(self.logit_scale.device, torch.float32))
-        return F.normalize(features if projection is None else projection(features), dim=-1)
+        """Head and normalisation; in float32 under autocast, too, where cosines would have three digits."""
+        device = self.logit_scale.device
+        with torch.autocast(device.type, enabled=False):
+            features = dropout(features.to(device, self.logit_scale.dtype))
+            return F.normalize((features if projection is None else projection(features)).float(), dim=-1)
+
+    def _scale(self) -> Tensor:
+        """The factor on the cosines, at most 100 for CLIP's loss; a weight beyond that is moved back while training."""
+        if self.config.loss != "softmax":
+            return self.logit_scale.float().exp()  # SigLIP's has no limit
+        if self.training and torch.is_grad_enabled():
+            self.logit_scale.data.clamp_(max=LARGEST_LOG_SCALE)
+            return self.logit_scale.float().exp()  # a clamp in the graph could stop the gradient at the limit for good
+        return self.logit_scale.float().clamp(max=LARGEST_LOG_SCALE).exp()
 
     def _embedded(
         self, encode: Callable[..., Tensor], project: Callable[[Tensor], Tensor], tower: str, *inputs: Tensor
@@ -279,8 +305,12 @@ class DualEncoderModel(DualCheckpoints):
             return project(encode(*inputs))
         self._refuse_batch_norm(tower)
         parts = zip(*(whole.split(size) for whole in inputs), strict=True)
+        device = self.logit_scale.device  # where the recomputation draws its random numbers again
         return torch.cat(
-            [checkpoint(lambda *part: project(encode(*part)), *part, use_reentrant=False) for part in parts]
+            [
+                checkpoint(lambda *part: project(encode(*part)), *(t.to(device) for t in part), use_reentrant=False)
+                for part in parts
+            ]
         )
 
     def _refuse_batch_norm(self, tower: str) -> None:

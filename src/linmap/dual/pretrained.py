@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from linmap.encoders.transformers_files import (
     read_configuration,
     weight_file,
 )
-from linmap.errors import EncoderError
+from linmap.errors import EncoderError, WeightsUnavailableError
 from linmap.text_encoders import TextEncoder, load_text_encoder
 from linmap.text_encoders import loading as text_loading
+from linmap.text_encoders.transformers_text import TransformersTextTower, text_facts, tokenizer_beside
+from linmap.weights.hub import hub_file
 from linmap.weights.identity import Fingerprint, sha256_of_weights
 
 __all__ = ["TWO_TOWERS", "PretrainedPair", "open_clip_pair", "transformers_pair"]
@@ -88,9 +91,12 @@ def open_clip_pair(
     if model is None and not pretrained:
         random: dict[str, Any] = {"pretrained": False, "seed": seed}
         return _taken_apart(
-            load_encoder(str(parsed), **random), load_text_encoder(str(parsed), **random), _Temperature()
+            load_encoder(str(parsed), **random),
+            load_text_encoder(str(parsed), **random),
+            _Temperature(model_config(parsed.id.partition("/")[0])),
         )
     architecture = parsed.id.partition("/")[0]
+    preprocessing = None
     if model is None:
         model, model_args, fingerprint = load_open_clip_model(parsed, revision)
     else:
@@ -98,19 +104,36 @@ def open_clip_pair(
         model_args = model_arguments(config, {"quick_gelu": _has_quick_gelu(model)})
         fingerprint = Fingerprint(name="", library="open_clip", id=architecture)
         model = copy.deepcopy(model)  # taking it apart must not change what the user holds
+        side = _side_of(model)
+        if side not in (None, config["vision_cfg"].get("image_size", 224)):
+            model_args["image_size"] = side
+        preprocessing = getattr(model.visual, "preprocess_cfg", None)
     image_tower = tower_around(model, architecture, dict(model_args))
-    text_tower = OpenClipTextTower(architecture, dict(model_args))
+    text_args = {"quick_gelu": model_args["quick_gelu"]}
+    text_tower = OpenClipTextTower(architecture, dict(text_args))
     text_tower.take_weights(model)
-    images = encoder_of(loaded_tower(parsed, image_tower, dict(model_args), fingerprint), fingerprint)
-    texts = facts_of_text_tower(text_tower, architecture, dict(model_args), fingerprint)
+    seen = loaded_tower(parsed, image_tower, dict(model_args), fingerprint, preprocessing=preprocessing)
+    images = encoder_of(seen, fingerprint)
+    texts = facts_of_text_tower(text_tower, architecture, text_args, fingerprint)
     return _taken_apart(images, text_loading.encoder_of(texts, fingerprint), model)
 
 
 class _Temperature(nn.Module):
-    """CLIP's own start, for models with random weights (section 2.5)."""
+    """Where an architecture starts, for models with random weights: CLIP's 1/0.07 (section 2.5) if it says nothing."""
 
-    logit_scale = torch.tensor(1 / 0.07).log()
-    logit_bias = None
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        bias = config.get("init_logit_bias")
+        self.logit_scale = torch.tensor(float(config.get("init_logit_scale", math.log(1 / 0.07))))
+        self.logit_bias = None if bias is None else torch.tensor(float(bias))
+
+
+def _side_of(model: nn.Module) -> int | None:
+    """Side of the images a whole open_clip model takes; None where it does not say, or they are not square."""
+    size = getattr(model.visual, "image_size", None)
+    if isinstance(size, tuple | list):
+        size = size[0] if len(set(size)) == 1 else None
+    return size if isinstance(size, int) else None
 
 
 def _taken_apart(images: ImageEncoder, texts: TextEncoder, model: nn.Module) -> PretrainedPair:
@@ -142,7 +165,8 @@ def transformers_pair(model: str | Path | PreTrainedModel, revision: str | None 
     if isinstance(model, PreTrainedModel):
         _require_two_towers(model.config, type(model).__name__)
         model = copy.deepcopy(model)  # freezing its towers must not change what the user holds
-        return _transformers_parts(model, Fingerprint(name="", library="transformers", id=type(model).__name__), None)
+        unnamed = Fingerprint(name="", library="transformers", id=type(model).__name__)
+        return _transformers_parts(model, EncoderName("hf", type(model).__name__), unnamed, {}, None)
     name = EncoderName("hf", str(model).removeprefix("hf:"))
     directory, commit = model_directory(name, revision)
     config = read_configuration(name, directory)
@@ -150,7 +174,9 @@ def transformers_pair(model: str | Path | PreTrainedModel, revision: str | None 
     weights = weight_file(name, directory, commit)
     whole, _ = load_whole(name, directory, config)
     facts = facts_of(name, directory, commit) | {"file": weights.name, "sha256": sha256_of_weights(weights)}
-    return _transformers_parts(whole, Fingerprint(**facts), directory)
+    preprocessing = _preprocessing(name, directory, commit)
+    tokenizer = tokenizer_beside(name, directory, commit)
+    return _transformers_parts(whole, name, Fingerprint(**facts), preprocessing, tokenizer)
 
 
 def _require_two_towers(config: Any, name: str) -> None:
@@ -161,9 +187,10 @@ def _require_two_towers(config: Any, name: str) -> None:
         )
 
 
-def _transformers_parts(model: Any, fingerprint: Fingerprint, directory: Path | None) -> PretrainedPair:
+def _transformers_parts(
+    model: Any, name: EncoderName, fingerprint: Fingerprint, preprocessing: dict[str, Any], tokenizer: Any
+) -> PretrainedPair:
     from linmap.encoders.transformers_encoder import TransformersTower
-    from linmap.text_encoders.transformers_text import TransformersTextTower, text_facts
 
     vision, text = model.config.vision_config, model.config.text_config
     model_args = {"config": portable(vision), "pooler": True, "interpolate": False}
@@ -176,14 +203,14 @@ def _transformers_parts(model: Any, fingerprint: Fingerprint, directory: Path | 
         architecture=vision.model_type,
         model_args=model_args,
         image_size=vision.image_size,
-        preprocessing=_preprocessing(directory),
+        preprocessing=preprocessing,
         fingerprint=fingerprint,
     )
-    text_args = {"config": portable(text), "pooler": True}
+    text_args: dict[str, Any] = {"config": portable(text), "pooler": True}
     with torch.device("meta"):
         text_tower = TransformersTextTower(text.model_type, copy.deepcopy(text_args))
     text_tower.network = model.text_model
-    texts = text_facts(text_tower, text, text_args, "pooler", text.max_position_embeddings, fingerprint)
+    texts = text_facts(name, text_tower, text, text_args, "pooler", tokenizer, fingerprint)
     heads = [getattr(model, head, None) for head in ("visual_projection", "text_projection")]
     image_matrix, text_matrix = (None if head is None else head.weight.detach() for head in heads)
     bias = getattr(model, "logit_bias", None)
@@ -197,10 +224,14 @@ def _transformers_parts(model: Any, fingerprint: Fingerprint, directory: Path | 
     )
 
 
-def _preprocessing(directory: Path | None) -> dict[str, Any]:
-    """The image processor that lies beside the weights; without one the processor says so when it is wanted."""
-    if directory is None or not any(
-        (directory / file).is_file() for file in ("preprocessor_config.json", "processor_config.json")
-    ):
+def _preprocessing(name: EncoderName, directory: Path, commit: str | None) -> dict[str, Any]:
+    """The image processor beside the weights; without one, whoever wants to see photos is told so."""
+    files = ("preprocessor_config.json", "processor_config.json")
+    if commit is not None:
+        try:
+            hub_file(name.id, files, commit)
+        except WeightsUnavailableError:
+            return {}
+    if not any((directory / file).is_file() for file in files):
         return {}
     return describe(AutoImageProcessor.from_pretrained(directory))

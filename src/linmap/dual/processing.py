@@ -94,6 +94,9 @@ class DualEncoderProcessor(ProcessorMixin):
         return_tensors = kwargs.pop("return_tensors", None)
         if text is not None:
             texts = [text] if isinstance(text, str) else list(text)
+            if not texts or not all(isinstance(one, str) for one in texts):
+                found = next((repr(one) for one in texts if not isinstance(one, str)), "an empty list")
+                raise ConfigurationError(f"text must be one text or a list of at least one; found {found}.")
             prepared |= self._tokens(texts, {"padding": True, "truncation": True, **kwargs})
         if images is not None:
             pictures = pictures_in_order(images, self.image_processor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import open_clip
@@ -100,13 +101,26 @@ def tower_around(model: Any, architecture: str, model_args: dict[str, Any]) -> O
 
 
 def loaded_tower(
-    name: EncoderName, tower: OpenClipTower, model_args: dict[str, Any], fingerprint: Fingerprint
+    name: EncoderName,
+    tower: OpenClipTower,
+    model_args: dict[str, Any],
+    fingerprint: Fingerprint,
+    *,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> LoadedTower:
-    """A tower with what a configuration remembers of it."""
+    """A tower with what a configuration remembers of it.
+
+    Args:
+        name: Architecture and tag.
+        tower: The network.
+        model_args: As `OpenClipTower` takes them.
+        fingerprint: Where the weights came from.
+        preprocessing: open_clip's `preprocess_cfg` of a live model; None takes what belongs to the tag.
+    """
     architecture, _, tag = name.id.partition("/")
     size = model_args.get("image_size") or model_config(architecture)["vision_cfg"].get("image_size", 224)
     side = _side(name, size)
-    entry = pretrained_entry(architecture, tag, pretrained=False)
+    entry = dict(preprocessing or pretrained_entry(architecture, tag, pretrained=False))
     return LoadedTower(
         tower=tower,
         library="open_clip",

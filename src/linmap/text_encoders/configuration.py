@@ -21,12 +21,15 @@ class TextEncoderConfig(PreTrainedConfig):
         library: `"open_clip"` or `"transformers"`.
         architecture: The library's name of the architecture.
         model_args: What completes the architecture, as the library's tower takes it.
-        pooling: Which vector stands for a text: `"mean"` of its tokens, the first token (`"cls"`), the end-of-text
-            token (`"eos"`), or what the model itself calls its pooled output (`"pooler"`).
+        pooling: Which vector stands for a text: `"mean"` of its tokens, the first token (`"cls"`), the last one, which
+            is the end-of-text token where the tokenizer puts one (`"eos"`), or what the model itself calls its pooled
+            output (`"pooler"`).
         feature_dim: Channels of that vector.
         context_length: Longest text, in tokens, special tokens included.
         fixed_length: Whether texts are always padded to `context_length`, because the model was trained to read the
             padding (SigLIP).
+        pad_token_id: What such a text is padded with: the tokenizer's own, which the model's configuration may not
+            know; None where there was no tokenizer to ask.
         fingerprint: `Fingerprint.to_dict()` of the weights.
     """
 
@@ -39,6 +42,7 @@ class TextEncoderConfig(PreTrainedConfig):
     feature_dim: int = 384
     context_length: int = 512
     fixed_length: bool = False
+    pad_token_id: int | None = None
     fingerprint: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:

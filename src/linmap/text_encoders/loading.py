@@ -79,6 +79,7 @@ def encoder_of(loaded: LoadedTextTower, fingerprint: Fingerprint) -> TextEncoder
         feature_dim=measured_width(loaded.tower, loaded.pooling),
         context_length=loaded.context_length,
         fixed_length=loaded.fixed_length,
+        pad_token_id=loaded.pad_token_id,
         fingerprint=fingerprint.to_dict(),
     )
     return TextEncoder(config, tower=loaded.tower)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from linmap.encoders.frozen import FrozenEncoder
 from linmap.errors import EncoderError
@@ -44,7 +44,8 @@ class TextEncoder(FrozenEncoder):
 
         Args:
             input_ids: (texts, length) int64, at most `context_length` long.
-            attention_mask: (texts, length), 0 on padding. None counts every id as text.
+            attention_mask: (texts, length), 0 on padding. With None the ids are taken as they stand: a model that was
+                trained to read its padding (SigLIP) then needs rows that are padded to the full context.
 
         Returns:
             (texts, feature_dim), in the encoder's dtype.
@@ -58,7 +59,21 @@ class TextEncoder(FrozenEncoder):
                 f"{self.config.context_length} long, not {tuple(input_ids.shape)}. Use the processor that belongs to "
                 "it, which cuts longer texts, or the tokenizer with truncation=True."
             )
+        if self.config.fixed_length and attention_mask is not None:
+            input_ids, attention_mask = self._padded_to_context(input_ids, attention_mask), None
         return self.tower.features(input_ids, attention_mask, self.config.pooling)
+
+    def _padded_to_context(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The texts as a model that reads its padding saw them in training."""
+        pad = self.config.pad_token_id
+        if pad is None:
+            raise EncoderError(
+                f"The text encoder {self.config.architecture!r} reads its padding, and nothing says what that is: its "
+                "tokenizer was not at hand when it was loaded. Load it where the tokenizer is, or pad the rows to "
+                f"{self.config.context_length} yourself and give no mask."
+            )
+        ids = input_ids.masked_fill(attention_mask == 0, pad)
+        return nn.functional.pad(ids, (0, self.config.context_length - ids.shape[1]), value=pad)
 
     @property
     def feature_dim(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import open_clip
-import torch
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
@@ -16,7 +15,8 @@ from linmap.encoders.open_clip_files import (
     model_config,
     pretrained_entry,
 )
-from linmap.errors import EncoderError
+from linmap.errors import EncoderError, WeightsUnavailableError, first_line
+from linmap.text_encoders.open_clip_tokens import open_clip_pad_token_id
 from linmap.text_encoders.tower import LoadedTextTower, TextTower
 from linmap.weights.identity import Fingerprint
 
@@ -64,19 +64,26 @@ class OpenClipTextTower(TextTower):
 
     def features(self, input_ids: Tensor, attention_mask: Tensor | None, pooling: str) -> Tensor:
         """As `TextTower.features`. The ids of open_clip's own tokenizer need no mask."""
+        if attention_mask is not None:  # the tower's own padding tells it where a text ends
+            input_ids = input_ids.masked_fill(attention_mask == 0, self._pad_token_id)
         if not isinstance(self.network, TextTransformer):
-            return self.network(self._padded(input_ids, attention_mask, self.network.config.pad_token_id))
-        ids = self._padded(input_ids, attention_mask, self.network.pad_id)
-        if not self._reads_padding:
-            return self._features_without_padding(ids)
-        missing = self.network.context_length - ids.shape[1]
-        pooled = self.network(nn.functional.pad(ids, (0, missing), value=self.network.pad_id))
+            return self.network(input_ids)
+        if not self.reads_padding:
+            return self._features_without_padding(input_ids)
+        pooled = self.network(input_ids)
         return pooled[0] if isinstance(pooled, tuple) else pooled  # CoCa's tower gives its tokens as well
 
     @property
-    def _reads_padding(self) -> bool:
+    def _pad_token_id(self) -> int:
+        network = self.network
+        return int(network.pad_id if isinstance(network, TextTransformer) else network.config.pad_token_id)
+
+    @property
+    def reads_padding(self) -> bool:
         """Whether what stands behind a text changes its features: no causal mask, or the last position is taken."""
         network = self.network
+        if not isinstance(network, TextTransformer):
+            return False
         return network.attn_mask is None or network.cls_emb is not None or network.pool_type not in ("argmax", "eos")
 
     def _features_without_padding(self, ids: Tensor) -> Tensor:
@@ -89,11 +96,6 @@ class OpenClipTextTower(TextTower):
             return network.text_projection(pooled)
         return pooled if network.text_projection is None else pooled @ network.text_projection
 
-    @staticmethod
-    def _padded(input_ids: Tensor, attention_mask: Tensor | None, pad_id: int) -> Tensor:
-        """The ids with the tower's own padding, which tells it where a text ends."""
-        return input_ids if attention_mask is None else input_ids.masked_fill(attention_mask == 0, pad_id)
-
 
 def load_open_clip_text(name: EncoderName, *, pretrained: bool, revision: str | None) -> LoadedTextTower:
     """An open_clip text tower by `NAME/TAG`; without pretrained weights `NAME` is enough."""
@@ -102,7 +104,13 @@ def load_open_clip_text(name: EncoderName, *, pretrained: bool, revision: str | 
     entry = pretrained_entry(architecture, tag, pretrained)
     model_args = model_arguments(config, entry)
     fingerprint = Fingerprint(name=str(name), library="open_clip", id=name.id, pretrained=False)
-    tower = OpenClipTextTower(architecture, model_args)
+    try:
+        tower = OpenClipTextTower(architecture, model_args)
+    except OSError as error:  # some towers are built by transformers, from a configuration on the Hub
+        raise WeightsUnavailableError(
+            f"{name} needs files of {config['text_cfg'].get('hf_model_name')!r}, which cannot be had here: "
+            f"{first_line(error)}"
+        ) from error
     if pretrained:
         whole, _, fingerprint = load_open_clip_model(name, revision)
         tower.take_weights(whole)
@@ -116,14 +124,14 @@ def facts_of_text_tower(
     context_length = getattr(tower.network, "context_length", None) or tower.network.config.max_position_embeddings
     if not isinstance(context_length, int):
         raise EncoderError(f"open_clip does not say how long a text {architecture!r} reads: not supported.")
-    with torch.no_grad():
-        return LoadedTextTower(
-            tower=tower,
-            library="open_clip",
-            architecture=architecture,
-            model_args=model_args,
-            pooling="pooler",
-            context_length=context_length,
-            fixed_length=False,  # the tower pads by itself
-            fingerprint=fingerprint,
-        )
+    return LoadedTextTower(
+        tower=tower,
+        library="open_clip",
+        architecture=architecture,
+        model_args=model_args,
+        pooling="pooler",
+        context_length=context_length,
+        fixed_length=tower.reads_padding,
+        pad_token_id=open_clip_pad_token_id(architecture) if tower.reads_padding else None,
+        fingerprint=fingerprint,
+    )

@@ -28,7 +28,7 @@ class TextTower(nn.Module, ABC):
 
     @abstractmethod
     def features(self, input_ids: Tensor, attention_mask: Tensor | None, pooling: str) -> Tensor:
-        """One vector (texts, channels) for each row of ids (texts, length); a mask of None counts every id."""
+        """One vector (texts, channels) for each row of ids (texts, length); a mask of None takes all ids for text."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class LoadedTextTower:
         pooling: As `TextEncoderConfig` has it, like the next two.
         context_length: As there.
         fixed_length: As there.
+        pad_token_id: As there.
         fingerprint: Where the weights came from.
     """
 
@@ -53,6 +54,7 @@ class LoadedTextTower:
     pooling: str
     context_length: int
     fixed_length: bool
+    pad_token_id: int | None
     fingerprint: Fingerprint
 
 

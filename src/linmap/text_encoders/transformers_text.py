@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CONFIG_MAPPING, AutoTokenizer, PreTrainedConfig
 
 from linmap.encoders.names import EncoderName
@@ -28,7 +28,13 @@ from linmap.text_encoders.tower import LoadedTextTower, TextTower
 from linmap.weights.identity import Fingerprint, sha256_of_weights
 from linmap.weights.wheels import WHEELS, fetch_wheel
 
-__all__ = ["TransformersTextTower", "load_transformers_text", "load_wheel_text", "text_facts"]
+__all__ = [
+    "TransformersTextTower",
+    "load_transformers_text",
+    "load_wheel_text",
+    "text_facts",
+    "tokenizer_beside",
+]
 
 OWN_POOLER = ("clip_text_model", "siglip_text_model", "siglip2_text_model")
 """Models whose pooled output is what they were trained for; elsewhere it is a leftover, and the user has to say."""
@@ -51,23 +57,14 @@ class TransformersTextTower(TextTower):
         super().__init__(architecture, model_args)
         config = CONFIG_MAPPING[architecture].from_dict(copy.deepcopy(model_args["config"]))
         self.network: Any = model_class(config)(config, **pooling_arguments(config, model_args.get("pooler", True)))
-        self.reads_padding = architecture in READS_PADDING
 
     def features(self, input_ids: Tensor, attention_mask: Tensor | None, pooling: str) -> Tensor:
         """As `TextTower.features`."""
-        if self.reads_padding and attention_mask is not None:
-            input_ids, attention_mask = self._filled(input_ids, attention_mask), None
         output = self.network(input_ids=input_ids, attention_mask=attention_mask)
         if pooling == "pooler":
             return output.pooler_output
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         return pool(output.last_hidden_state, mask, pooling)
-
-    def _filled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The texts padded to the full context, as the model saw them in training."""
-        config = self.network.config
-        ids = input_ids.masked_fill(attention_mask == 0, config.pad_token_id)
-        return nn.functional.pad(ids, (0, config.max_position_embeddings - ids.shape[1]), value=config.pad_token_id)
 
 
 def load_transformers_text(
@@ -111,29 +108,41 @@ def _load(
     else:
         tower = TransformersTextTower(config.model_type, model_args)
         facts = facts | {"pretrained": False, "file": None, "sha256": None}
-    context_length = _context_length(name, config, directory)
-    return text_facts(tower, config, model_args, pooling, context_length, Fingerprint(**facts))
+    tokenizer = tokenizer_beside(name, directory, commit)
+    return text_facts(name, tower, config, model_args, pooling, tokenizer, Fingerprint(**facts))
 
 
 def text_facts(
+    name: EncoderName,
     tower: TransformersTextTower,
     config: PreTrainedConfig,
     model_args: dict[str, Any],
     pooling: str,
-    context_length: int,
+    tokenizer: Any,
     fingerprint: Fingerprint,
 ) -> LoadedTextTower:
-    """A tower with what a configuration remembers of it."""
+    """A tower with what a configuration remembers of it, some of which only its tokenizer knows; None where none is."""
+    fixed_length = config.model_type in READS_PADDING
+    pad_token_id = getattr(tokenizer or config, "pad_token_id", None) if fixed_length else None
     return LoadedTextTower(
         tower=tower,
         library="transformers",
         architecture=config.model_type,
         model_args=model_args,
         pooling=pooling,
-        context_length=context_length,
-        fixed_length=config.model_type in READS_PADDING,
+        context_length=_context_length(name, config, tokenizer),
+        fixed_length=fixed_length,
+        pad_token_id=pad_token_id,
         fingerprint=fingerprint,
     )
+
+
+def tokenizer_beside(name: EncoderName, directory: Path, commit: str | None) -> Any:
+    """The tokenizer that lies beside the weights; None where there is none."""
+    try:
+        return AutoTokenizer.from_pretrained(name.id if commit else directory, revision=commit)
+    except (OSError, ValueError, KeyError):
+        return None  # weights without a tokenizer, which is an error only where one is needed
 
 
 def _text_config(name: EncoderName, directory: Path) -> PreTrainedConfig:
@@ -157,13 +166,9 @@ def _pooling(name: EncoderName, config: PreTrainedConfig, asked: str | None) -> 
     return asked
 
 
-def _context_length(name: EncoderName, config: PreTrainedConfig, directory: Path) -> int:
+def _context_length(name: EncoderName, config: PreTrainedConfig, tokenizer: Any) -> int:
     """The shorter of what the positions and the tokenizer allow (RoBERTa has two positions that no token takes)."""
-    limits = [getattr(config, "max_position_embeddings", None)]
-    try:
-        limits.append(AutoTokenizer.from_pretrained(directory).model_max_length)
-    except (OSError, ValueError, KeyError):
-        limits.append(None)  # weights without a tokenizer: the positions alone count
+    limits = [getattr(config, "max_position_embeddings", None), getattr(tokenizer, "model_max_length", None)]
     known = [limit for limit in limits if limit]
     if not known:
         raise EncoderError(f"{name} does not say how long a text it reads: no max_position_embeddings, no tokenizer.")
