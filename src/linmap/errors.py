@@ -135,7 +135,7 @@ class TooManyUnreadableImagesError(LinmapError, OSError):
         named = ", ".join(images[:5]) + (f" and {len(images) - 5} more" if len(images) > 5 else "")
         super().__init__(
             f"{len(images)} photos cannot be read, at most {limit} may be left out: {named}. "
-            "Fetch them again, take them out of the captions file, or allow more to be left out."
+            "Fetch them again, take them out of the file that names them, or allow more to be left out."
         )
 
 

@@ -76,6 +76,50 @@ def test_records_without_a_split_are_read(write, photos):
     assert read.split is None
 
 
+def test_records_of_one_photo_are_one_photo_with_all_its_captions(write, photos, caplog):
+    records = [{"file": one["file"], "captions": [text]} for one in RECORDS for text in one["captions"]]
+    records[1]["file"] = "./a.jpg"
+    read = read_captions(write([*records, {"file": str(photos / "b.jpg"), "captions": ["Cats"]}]), photos)
+    assert [(record.image, record.captions) for record in read] == [
+        (photos / "a.jpg", ("A dog runs .", "A brown dog.")),
+        (photos / "b.jpg", ("Two cats", "Cats")),
+        (photos / "c.jpg", ("A Horse...",)),
+    ]
+    (warned,) = caplog.records
+    assert "2 photos stand in several records of" in warned.getMessage()
+    assert "captions.json; the captions of each were joined." in warned.getMessage()
+
+
+def test_a_photo_of_two_splits_is_joined_only_where_both_are_asked_for(write, photos, caplog):
+    path = write([*RECORDS, {"file": "a.jpg", "captions": ["A pet"], "split": "val"}])
+    assert [record.captions for record in read_captions(path, photos, "val")] == [("Two cats",), ("A pet",)]
+    assert not caplog.records
+    assert read_captions(path, photos)[0].captions == ("A dog runs .", "A brown dog.", "A pet")
+    assert "1 photos stand in several records of" in caplog.text
+
+
+def test_coco_images_of_one_file_are_one_photo(write, photos, caplog):
+    content = COCO | {"images": [*COCO["images"], {"id": 4, "file_name": "a.jpg"}]}
+    assert read_captions(write(content), photos)[1].captions == ("A dog.", "A brown dog")
+    assert "1 photos stand in several records" in caplog.text
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json(write, photos):
+    assert read_captions(write("\ufeff" + json.dumps(RECORDS)), photos) == read_captions(write(RECORDS), photos)
+
+
+def test_what_the_operating_system_refuses_is_one_clear_line(write, photos):
+    path = write(RECORDS)
+    with pytest.raises(CaptionDataError, match=r"captions\.json/x cannot be read \(Not a directory\); check its path"):
+        read_captions(path / "x", photos)
+    with pytest.raises(CaptionDataError, match=r"cannot be read \(File name too long\)"):
+        read_captions("x" * 300, photos)
+    with pytest.raises(CaptionDataError, match="There is no folder of photos xxx"):
+        read_captions(path, "x" * 300)
+    with pytest.raises(UnreadableImageError, match="there is no such file"):
+        read_captions(write([{"file": "x" * 300 + "/a.jpg", "captions": ["A dog"]}]), photos)
+
+
 def test_coco_annotations_are_gathered_by_image(write, photos):
     assert read_captions(write(COCO), photos) == [
         Captioned(photos / "b.jpg", ("Two cats",)),
@@ -150,20 +194,30 @@ def test_photos_may_lie_in_folders_below(write, photos):
         ("3", "holds a bare value; expected either a list"),
         ({"pictures": []}, "holds an object with the keys pictures; expected"),
         ([], "holds no list of"),
-        ([{"image": "a.jpg"}], 'record 0 has the keys image; expected "file" and "captions"'),
-        (["a.jpg"], "record 0 has str; expected"),
+        ([{"image": "a.jpg"}], 'record 1 has the keys image; expected "file" and "captions"'),
+        (["a.jpg"], "record 1 has str; expected"),
         ([{"file": "a.jpg", "captions": "A dog"}], '"captions" of a.jpg is no list of strings'),
         ([{"file": "a.jpg", "captions": []}], "a.jpg has no caption; caption it or take it out"),
-        ([{"file": "a.jpg", "captions": ["A dog", " "]}], r"a.jpg: caption 1 \(' '\) is empty"),
-        ([{"file": "a.jpg", "captions": [None]}], "a.jpg: caption 0 is None, not a text"),
+        ([{"file": "a.jpg", "captions": ["A dog", " "]}], r"a.jpg: caption 2 \(' '\) is empty"),
+        ([{"file": "a.jpg", "captions": [None]}], "a.jpg: caption 1 is None, not a text"),
         ({"images": [{"id": 1}], "annotations": []}, "no COCO captions file: KeyError.'file_name'. while reading"),
         ({"images": [], "annotations": [{"image_id": 5, "caption": "A dog"}]}, '1 image ids .* not in "images": 5'),
         ({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}, "a.jpg has no caption"),
         ({"images": []}, "as the format karpathy has it"),
-        ({"images": [{"id": 1, "file_name": "a.jpg"}]}, 'image 0 has the keys id, file_name; expected "filename" and'),
-        ({"images": ["a.jpg"]}, "image 0 has str; expected"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}]}, 'image 1 has the keys id, file_name; expected "filename" and'),
+        ({"images": ["a.jpg"]}, "image 1 has str; expected"),
         ({"images": [{"filename": "a.jpg", "sentences": ["A dog"]}]}, '"sentences" of a.jpg is no list of {"raw"'),
         ({"images": [{"filename": "a.jpg", "sentences": []}]}, "a.jpg has no caption"),
+        ("[" * 100_000, "brackets are nested too deeply"),
+        ([{"file": None, "captions": ["A dog"]}], '"file" of record 1 is None; expected the name of a file'),
+        ([{"file": "a.jpg", "captions": ["A dog"], "split": ["val"]}], r"of a.jpg is \['val'\]; expected one word"),
+        ([{"file": "a.jpg", "captions": ["A \ud83d dog"]}], "caption 1 .* holds half of a character"),
+        ({"images": [{"id": 1, "file_name": 5}], "annotations": []}, '"file_name" of an image is 5; expected the name'),
+        ({"images": [], "annotations": [{"image_id": [5], "caption": "A dog"}]}, "no COCO captions file: TypeError"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}] * 2, "annotations": []}, "two images have the id 1; give each"),
+        ({"images": [{"filename": 7, "sentences": []}]}, '"filename" of image 1 is 7; expected the name'),
+        ({"images": [{"filename": "a.jpg", "filepath": 7, "sentences": []}]}, '"filepath" of a.jpg is 7; expected'),
+        ({"images": [{"filename": "a.jpg", "split": 7, "sentences": []}]}, '"split" of a.jpg is 7; expected one word'),
     ],
 )
 def test_a_wrong_file_says_what_is_wrong(write, photos, content, message):
@@ -174,7 +228,7 @@ def test_a_wrong_file_says_what_is_wrong(write, photos, content, message):
 def test_a_caption_that_is_only_a_period_is_empty_once_stripped(write, photos):
     content = [{"file": "a.jpg", "captions": ["."]}]
     assert read_captions(write(content), photos)
-    with pytest.raises(CaptionDataError, match=r"a\.jpg: caption 0 \('\.'\) is empty"):
+    with pytest.raises(CaptionDataError, match=r"a\.jpg: caption 1 \('\.'\) is empty"):
         read_captions(write(content), photos, strip_final_period=True)
 
 
@@ -259,7 +313,7 @@ def test_a_dataset_of_paths_is_read(photos):
 
 def test_an_empty_caption_of_a_dataset_names_its_row(photos):
     read = from_dataset(rows(photos, caption=["A dog", "", "A horse"]))
-    with pytest.raises(CaptionDataError, match=r"row 1 of the dataset: caption 0 .* is empty"):
+    with pytest.raises(CaptionDataError, match=r"row 1 of the dataset: caption 1 .* is empty"):
         read[1]
 
 

@@ -293,3 +293,14 @@ def test_unreadable_images_are_left_out_and_named_up_to_the_limit(tmp_path, capl
         match=r"3 photos cannot be read, at most 2 may be left out: .*a\.jpg.*c\.jpg\. Fetch",
     ):
         unreadable.open(tmp_path / "c.jpg")
+
+
+def test_photos_left_out_together_are_counted_one_by_one(caplog):
+    errors = [UnreadableImageError(f"{number}.jpg", "it is gone") for number in range(3)]
+    UnreadableImages(limit=5).leave_out(*errors)
+    assert [f"({number} of at most 5): Cannot read" in caplog.text for number in (1, 2, 3, 4)] == [True] * 3 + [False]
+
+
+def test_a_path_that_the_operating_system_refuses_is_named(tmp_path):
+    with pytest.raises(UnreadableImageError, match=r"it cannot be opened \(File name too long\); check the path"):
+        open_photo(tmp_path / ("x" * 300))

@@ -79,6 +79,40 @@ def test_what_is_no_photo_or_in_no_class_is_counted(by_class, caplog):
     ]
 
 
+def test_what_is_left_out_is_counted_behind_symbolic_links_too(by_class, tmp_path, caplog):
+    (tmp_path / "links").mkdir()
+    for folder in by_class.iterdir():
+        (tmp_path / "links" / folder.name).symlink_to(folder)
+    assert len(read_labelled(tmp_path / "links")) == 3
+    assert not caplog.records
+    (by_class / "dog" / "notes.txt").write_text("a good dog")
+    read_labelled(tmp_path / "links")
+    assert "Left out 1 files in" in caplog.text
+
+
+def test_a_photo_is_the_same_however_its_path_is_written(photos, write, caplog):
+    names = {str(photos / "a.jpg"): "dog", "../photos/below/b.jpg": "cat", "below/../c.jpg": "dog"}
+    rows = "".join(f"{name},{label}\n" for name, label in names.items())
+    read = read_labelled(photos, write("file,label\n" + rows))
+    assert [one.label for one in read] == ["dog", "cat", "dog"]
+    assert not caplog.records
+    with pytest.raises(LabelDataError, match=r"labels\.csv: a\.jpg is labelled 'dog' and 'cat'; decide on one"):
+        read_labelled(photos, write("file,label\n" + rows + "a.jpg,cat\n"))
+
+
+def test_a_heading_may_have_blanks_and_capitals(photos, write):
+    assert read_labelled(photos, write(CSV.replace("file,label", " File, Label "))) == read_labelled(photos, write(CSV))
+
+
+def test_what_the_operating_system_refuses_is_one_clear_line(photos, write):
+    with pytest.raises(LabelDataError, match=r"labels\.csv/x cannot be read \(Not a directory\); check its path"):
+        read_labelled(photos, write(CSV) / "x")
+    with pytest.raises(LabelDataError, match="There is no folder of photos xxx"):
+        read_labelled("x" * 300)
+    with pytest.raises(UnreadableImageError, match="there is no such file"):
+        read_labelled(photos, write("file,label\n" + "x" * 300 + ",dog\n"))
+
+
 def test_photos_that_the_labels_file_does_not_name_are_counted(photos, write, caplog):
     photo(photos / "d.jpg")
     assert len(read_labelled(photos, write(CSV))) == 3
@@ -139,7 +173,8 @@ def test_a_class_of_the_class_names_without_a_photo_is_named(photos, write):
 
 
 def test_a_label_that_is_not_among_the_class_names_gets_a_suggestion(photos, write):
-    with pytest.raises(UnknownNameError, match=r"Unknown class 'dog'\. Did you mean 'dogs'\? Known: cat, dogs\."):
+    message = r"labels\.csv: Unknown class 'dog'\. Did you mean 'dogs'\? Known: cat, dogs\. Add it to the class names"
+    with pytest.raises(LabelDataError, match=message):
         read_labelled(photos, write(CSV), classes=["cat", "dogs"])
 
 
@@ -149,16 +184,24 @@ def test_a_label_that_is_not_among_the_class_names_gets_a_suggestion(photos, wri
         ("", "l.csv", "begins with nothing; expected a CSV file with the heading file,label"),
         ("a.jpg,dog\n", "l.csv", r"begins with a\.jpg, dog; expected a CSV file with the heading file,label"),
         ("file,label\n", "l.csv", "labels no photo; give one line a photo below the heading"),
-        ("file,label\na.jpg\n", "l.csv", "the label of record 0 is None, no text; mend it"),
-        ("file,label\na.jpg,\n", "l.csv", "the label of record 0 is '', no text; mend it"),
-        ("file,label\na.jpg,dog, brown\n", "l.csv", "record 0 has more cells than the heading; quote text with commas"),
+        ("file,label\na.jpg\n", "l.csv", "the label of line 2 is None, no text; mend it"),
+        ("file,label\na.jpg,\n", "l.csv", "the label of line 2 is '', no text; mend it"),
+        ("file,label\na.jpg,dog, brown\n", "l.csv", "line 2 has more cells than the heading; quote text with commas"),
         ('file,label\na.jpg,"dog\n', "l.csv", "line 2: unexpected end of data; mend this line"),
         ("{", "l.json", "is not JSON .*; mend it, or give a CSV file"),
         ({}, "l.json", 'holds no list of {"file", "label"}; give one record a photo'),
         ([], "l.json", 'holds no list of {"file", "label"}'),
-        (["a.jpg"], "l.json", 'record 0 has str; expected "file" and "label"'),
-        ([{"image": "a.jpg"}], "l.json", 'record 0 has the keys image; expected "file" and "label"'),
-        ([{"file": "a.jpg", "label": 3}], "l.json", "the label of record 0 is 3, no text; mend it"),
+        (["a.jpg"], "l.json", 'record 1 has str; expected "file" and "label"'),
+        ([{"image": "a.jpg"}], "l.json", 'record 1 has the keys image; expected "file" and "label"'),
+        (
+            "file,label,label\n",
+            "l.csv",
+            "begins with file, label, label; expected a CSV file with the heading file,label",
+        ),
+        ("[" * 100_000, "l.json", "nested too deeply"),
+        ([{"file": None, "label": "dog"}], "l.json", "the file of record 1 is None, no text; mend it"),
+        ([{"file": "a.jpg", "label": "\ud83d"}], "l.json", r"'\\ud83d' is no text in UTF-8 .*; rename this class"),
+        ([{"file": "a.jpg", "label": 3}], "l.json", "the label of record 1 is 3, no text; mend it"),
     ],
 )
 def test_a_wrong_labels_file_says_what_is_wrong(photos, write, content, name, message):
@@ -200,6 +243,7 @@ def test_class_names_come_as_lines_a_list_or_an_object(write):
         ("cat\ncat\n", "names.txt", "class 'cat' stands there twice; take one out"),
         ('{"a": "cat", "a": "dog"}', "names.json", "class 'a' stands there twice"),
         (["cat", 3], "names.json", "class 3 has the name 3; give every class a name in letters"),
+        (["\ud83d"], "names.json", "holds half of a character; mend its name"),
         ({"a": ""}, "names.json", "class 'a' has the name ''; give every class"),
     ],
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from linmap.data.text_files import read_json
 from linmap.errors import CaptionDataError, UnknownNameError
 
 __all__ = ["FORMATS", "CaptionRecord", "Format", "caption_records"]
@@ -21,22 +21,11 @@ CaptionRecord: TypeAlias = tuple[str, list[Any], str | None]
 
 def caption_records(path: Path, format: Format | None) -> list[CaptionRecord]:  # noqa: A002 - as read_captions has it
     """The records of the captions file `path`, in its order; see `read_captions`."""
-    content = _json(path)
+    content = read_json(path, "captions file", CaptionDataError, f"give a captions file in JSON, {_shapes()}")
     format = format or _format_of(content, path)  # noqa: A001
     if format not in FORMATS:
         raise UnknownNameError("captions format", format, FORMATS)
     return list({"coco": _coco, "flickr8k": _flickr8k, "karpathy": _karpathy}[format](content, path))
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CaptionDataError(f"There is no captions file {path}; check the path.") from None
-    except IsADirectoryError:
-        raise CaptionDataError(f"{path} is a directory; name the captions file in it.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CaptionDataError(f"{path} is not JSON ({error}); give a captions file in JSON, {_shapes()}.") from error
 
 
 def _shapes() -> str:
@@ -62,27 +51,44 @@ def _flickr8k(content: Any, path: Path) -> Iterator[CaptionRecord]:
         raise CaptionDataError(
             f'{path} holds no list of {{"file", "captions", "split"}}, as the format flickr8k has it.'
         )
-    for number, record in enumerate(content):
+    for number, record in enumerate(content, start=1):
         if not isinstance(record, dict) or not {"file", "captions"} <= record.keys():
             found = f"the keys {', '.join(record) or '(none)'}" if isinstance(record, dict) else type(record).__name__
             raise CaptionDataError(f'{path}: record {number} has {found}; expected "file" and "captions".')
+        name = _text(record["file"], f'"file" of record {number}', path)
         if not isinstance(record["captions"], list):
-            raise CaptionDataError(f'{path}: "captions" of {record["file"]} is no list of strings.')
-        yield str(record["file"]), record["captions"], record.get("split")
+            raise CaptionDataError(f'{path}: "captions" of {name} is no list of strings.')
+        yield name, record["captions"], _split(record.get("split"), name, path)
+
+
+def _text(value: Any, what: str, path: Path) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise CaptionDataError(f"{path}: {what} is {value!r}; expected the name of a file.")
+    return value
+
+
+def _split(value: Any, name: str, path: Path) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise CaptionDataError(f'{path}: "split" of {name} is {value!r}; expected one word, such as "train".')
+    return value
 
 
 def _coco(content: Any, path: Path) -> Iterator[CaptionRecord]:
+    names: dict[Any, str] = {}
+    captions: dict[Any, list[Any]] = defaultdict(list)
     try:
-        names: dict[Any, str] = {image["id"]: image["file_name"] for image in content["images"]}
-        written = [(note["image_id"], note["caption"]) for note in content["annotations"]]
+        for image in content["images"]:
+            name = _text(image["file_name"], '"file_name" of an image', path)
+            if image["id"] in names:
+                raise CaptionDataError(f"{path}: two images have the id {image['id']!r}; give each its own.")
+            names[image["id"]] = name
+        for note in content["annotations"]:
+            captions[note["image_id"]].append(note["caption"])
     except (KeyError, TypeError) as error:
         raise CaptionDataError(
             f'{path} is no COCO captions file: {error!r} while reading "images" (id, file_name) and "annotations" '
             "(image_id, caption)."
         ) from error
-    captions: dict[Any, list[Any]] = defaultdict(list)
-    for image_id, caption in written:
-        captions[image_id].append(caption)
     if strays := captions.keys() - names.keys():
         some = ", ".join(map(str, sorted(strays, key=str)[:5]))
         raise CaptionDataError(f'{path}: {len(strays)} image ids of "annotations" are not in "images": {some}.')
@@ -97,12 +103,14 @@ def _karpathy(content: Any, path: Path) -> Iterator[CaptionRecord]:
         raise CaptionDataError(
             f'{path} holds no {{"images": [{{"filename", "split", "sentences"}}]}}, as the format karpathy has it.'
         )
-    for number, image in enumerate(images):
+    for number, image in enumerate(images, start=1):
         if not isinstance(image, dict) or not {"filename", "sentences"} <= image.keys():
             found = f"the keys {', '.join(image) or '(none)'}" if isinstance(image, dict) else type(image).__name__
             raise CaptionDataError(f'{path}: image {number} has {found}; expected "filename" and "sentences".')
+        name = _text(image["filename"], f'"filename" of image {number}', path)
         sentences = image["sentences"]
         if not isinstance(sentences, list) or not all(isinstance(one, dict) and "raw" in one for one in sentences):
-            raise CaptionDataError(f'{path}: "sentences" of {image["filename"]} is no list of {{"raw": "..."}}.')
-        name = str(Path(image.get("filepath") or "") / str(image["filename"]))
-        yield name, [one["raw"] for one in sentences], image.get("split")
+            raise CaptionDataError(f'{path}: "sentences" of {name} is no list of {{"raw": "..."}}.')
+        if folder := image.get("filepath"):
+            name = str(Path(_text(folder, f'"filepath" of {name}', path)) / name)
+        yield name, [one["raw"] for one in sentences], _split(image.get("split"), name, path)

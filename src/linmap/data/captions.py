@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from linmap.data.caption_files import FORMATS, CaptionRecord, Format, caption_records
 from linmap.data.images import EncodedPhoto, Photo, UnreadableImages
+from linmap.data.text_files import is_folder, is_unicode, place_of
 from linmap.errors import CaptionDataError, UnknownNameError, UnreadableImageError, first_line
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ __all__ = [
     "normalise_caption",
     "read_captions",
 ]
+
+logger = logging.getLogger(__name__)
 
 SAVED_TO_DISK = ("dataset_dict.json", "state.json", "dataset_info.json")  # what `save_to_disk` of datasets writes
 
@@ -83,7 +87,9 @@ def read_captions(
             photo is an error.
 
     Returns:
-        In the order of the file (COCO: of its `images`).
+        One a photo, in the order of the file (COCO: of its `images`). Records that name the same file are joined, their
+        captions in order, and counted in a warning: each caption as a photo of its own would make every other caption
+        of that photo a wrong one. `split` is then the first one's.
 
     Raises:
         UnreadableImageError: One photo is missing.
@@ -94,6 +100,7 @@ def read_captions(
     records = caption_records(Path(path), format)
     if split is not None:
         records = _of_split(records, split, path)
+    records = _joined(records, Path(images), path)
     options = {"lowercase": lowercase, "strip_final_period": strip_final_period}
     read = [Captioned(Path(images) / name, _checked(captions, name, options), of) for name, captions, of in records]
     return _without_missing(read, Path(images), unreadable if unreadable is not None else UnreadableImages())
@@ -238,13 +245,37 @@ def _of_split(records: list[CaptionRecord], split: str, path: str | Path) -> lis
     return [record for record in records if record[2] == split]
 
 
+def _joined(records: list[CaptionRecord], images: Path, path: str | Path) -> list[CaptionRecord]:
+    """One record a photo."""
+    found: dict[str, CaptionRecord] = {}
+    several = set()
+    for name, captions, split in records:
+        place = place_of(images / name)
+        if place in found:
+            several.add(place)
+            first, before, of = found[place]
+            found[place] = first, [*before, *captions], of
+        else:
+            found[place] = name, captions, split
+    if several:
+        logger.warning(
+            "%d photos stand in several records of %s; the captions of each were joined.", len(several), path
+        )
+    return list(found.values())
+
+
 def _checked(captions: Sequence[Any] | None, name: str, options: dict[str, bool]) -> tuple[str, ...]:
     if not captions:
         raise CaptionDataError(f"{name} has no caption; caption it or take it out.")
     kept = []
-    for number, caption in enumerate(captions):
+    for number, caption in enumerate(captions, start=1):
         if not isinstance(caption, str):
             raise CaptionDataError(f"{name}: caption {number} is {caption!r}, not a text; mend it or take it out.")
+        if not is_unicode(caption):
+            raise CaptionDataError(
+                f"{name}: caption {number} ({caption!r}) holds half of a character (a lone surrogate); mend it or take "
+                "it out."
+            )
         kept.append(normalise_caption(caption, **options))
         if not kept[-1].strip():
             raise CaptionDataError(f"{name}: caption {number} ({caption!r}) is empty; mend it or take it out.")
@@ -252,7 +283,7 @@ def _checked(captions: Sequence[Any] | None, name: str, options: dict[str, bool]
 
 
 def _without_missing(read: list[Captioned], images: Path, unreadable: UnreadableImages) -> list[Captioned]:
-    if not images.is_dir():
+    if not is_folder(images):
         raise CaptionDataError(f"There is no folder of photos {images}; check the path.")
     listed: dict[Path, set[str]] = {}  # one listing a folder, instead of one look-up a photo
 
@@ -270,7 +301,14 @@ def _without_missing(read: list[Captioned], images: Path, unreadable: Unreadable
 
 
 def _listing(folder: Path) -> set[str]:
-    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if not is_folder(folder):
+        return set()
+    try:
+        return {entry.name for entry in folder.iterdir()}
+    except OSError as error:
+        raise CaptionDataError(
+            f"The folder {folder} cannot be read ({error.strerror}); check its permissions."
+        ) from error
 
 
 def _cell(value: Any, name: str, column: str) -> Photo:

@@ -104,6 +104,8 @@ def open_photo(photo: Photo) -> Image.Image:
     except MemoryError as error:
         raise UnreadableImageError(name, "there is not enough memory to decode it; shrink it first") from error
     except _DECODING_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the operating system's word, not Pillow's
+            raise UnreadableImageError(name, f"it cannot be opened ({error.strerror}); check the path") from error
         raise UnreadableImageError(name, f"the file is damaged or cut off ({error}); fetch it again") from error
 
 
@@ -143,8 +145,8 @@ class UnreadableImages:
             if len(self.errors) == 1:
                 raise self.errors[0]
             raise TooManyUnreadableImagesError([error.image for error in self.errors], self.limit) from self.errors[-1]
-        for error in errors:
-            logger.warning("Left out (%d of at most %d): %s", len(self.errors), self.limit, error)
+        for number, error in enumerate(errors, start=len(self.errors) - len(errors) + 1):
+            logger.warning("Left out (%d of at most %d): %s", number, self.limit, error)
 
 
 def _opened(photo: str | Path | EncodedPhoto) -> Image.Image:

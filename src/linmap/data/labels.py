@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from linmap.data.images import Photo, UnreadableImages
+from linmap.data.text_files import is_folder, is_unicode, place_of, read_json, read_text
 from linmap.errors import LabelDataError, UnknownNameError, UnreadableImageError
 
 __all__ = ["Labelled", "class_targets", "labels_of", "read_class_names", "read_labelled"]
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 PHOTO_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What counts as a photo in a folder; a file that a labels file names may be called anything."""
+
+MEND = "mend it, or give a CSV file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def read_labelled(
         photos: Folder of the photos. Without `labels` it holds one folder a class, whose photos may lie in folders
             below; what lies beside those folders or is no photo is left out and counted in a warning.
         labels: A CSV file with the heading `file,label`, or a JSON list of `{"file", "label"}`; file names are relative
-            to `photos`. Photos that it does not name are left out and counted in a warning.
+            to `photos`, or absolute. Photos that it does not name are left out and counted in a warning.
         classes: The labels there may be, such as `read_class_names` gives them; each needs at least one photo.
         unreadable: Counts the photos that are missing, which are then left out up to its limit. By default one missing
             photo is an error.
@@ -58,17 +60,20 @@ def read_labelled(
 
     Raises:
         LabelDataError: The file or folder is not of that form; a photo has two labels, or an empty one; a class
-            has no photo.
-        UnknownNameError: A label is not among `classes`.
+            has no photo; a label is not among `classes`.
         UnreadableImageError: One photo is missing.
         TooManyUnreadableImagesError: Several are, named and counted.
     """
     folder = Path(photos)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise LabelDataError(f"There is no folder of photos {folder}; check the path.")
     found = _by_folder(folder) if labels is None else _by_file(folder, Path(labels), unreadable or UnreadableImages())
     if not found:
         raise LabelDataError(f"No labelled photo is left in {folder}; there is nothing to classify.")
+    if halves := [label for label in labels_of(found) if not is_unicode(label)]:
+        raise LabelDataError(
+            f"{labels or folder}: {_some(halves)} is no text in UTF-8 (it holds a lone surrogate); rename this class."
+        )
     if classes is not None:
         _check_classes(found, list(classes), labels or folder)
     return found
@@ -86,7 +91,11 @@ def read_class_names(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     is_json = path.suffix.lower() == ".json"
-    content = _json(path, pairs=True) if is_json else [line for line in _text(path).splitlines() if line.strip()]
+    content = (
+        read_json(path, "file", LabelDataError, MEND, pairs=True)
+        if is_json
+        else [line for line in read_text(path, "file", LabelDataError).splitlines() if line.strip()]
+    )
     if not isinstance(content, list) or not content:
         raise LabelDataError(f"{path} holds no class name; give one a line, or a JSON list, or an object label: name.")
     names: dict[str, str] = {}
@@ -94,6 +103,8 @@ def read_class_names(path: str | Path) -> dict[str, str]:
         label, name = entry if isinstance(entry, tuple) else (entry, entry)
         if not isinstance(label, str) or not isinstance(name, str) or not name.strip():
             raise LabelDataError(f"{path}: class {label!r} has the name {name!r}; give every class a name in letters.")
+        if not is_unicode(label + name):
+            raise LabelDataError(f"{path}: class {label!r} ({name!r}) holds half of a character; mend its name.")
         label, name = label.strip(), name.strip()
         if label in names:
             raise LabelDataError(f"{path}: class {label!r} stands there twice; take one out.")
@@ -131,7 +142,13 @@ def class_targets(labelled: Iterable[Labelled], classes: Sequence[str]) -> list[
 
 
 def _by_folder(folder: Path) -> list[Labelled]:
-    below = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise LabelDataError(
+            f"The folder {folder} cannot be read ({error.strerror}); check its permissions."
+        ) from error
+    below = [entry for entry in entries if entry.is_dir()]
     if not below:
         raise LabelDataError(f"{folder} holds no folders; give one folder a class, or a labels file (CSV or JSON).")
     photos = {entry.name: _photos(entry) for entry in below}
@@ -140,28 +157,30 @@ def _by_folder(folder: Path) -> list[Labelled]:
             f"{len(empty)} of {len(photos)} classes have no photo in {folder}: {_some(empty)}. Add photos (files "
             f"ending in {' '.join(PHOTO_SUFFIXES)}), or take these folders away."
         )
-    files = sum(1 for entry in folder.rglob("*") if entry.is_file() and not _hidden(entry, folder))
-    if others := files - sum(map(len, photos.values())):
+    beside = sum(entry.is_file() for entry in entries)
+    within = sum(file.is_file() and not _hidden(file, entry) for entry in below for file in entry.rglob("*"))
+    if others := beside + within - sum(map(len, photos.values())):
         logger.warning("Left out %d files in %s that lie in no class's folder or are no photos.", others, folder)
     return [Labelled(file, label) for label, kept in photos.items() for file in kept]
 
 
 def _by_file(folder: Path, path: Path, unreadable: UnreadableImages) -> list[Labelled]:
-    labels: dict[str, str] = {}
+    labels: dict[str, Labelled] = {}  # by the place of the photo, which may be written in several ways
     repeated = 0
     for name, label in _records(path):
-        if labels.setdefault(name, label) != label:
-            raise LabelDataError(f"{path}: {name} is labelled {labels[name]!r} and {label!r}; decide on one.")
+        known = labels.setdefault(place_of(folder / name), Labelled(folder / name, label))
+        if known.label != label:
+            raise LabelDataError(f"{path}: {name} is labelled {known.label!r} and {label!r}; decide on one.")
         repeated += 1
     repeated -= len(labels)
     if repeated:
         logger.warning("%s names %d photos again, with the same label; each is taken once.", path, repeated)
-    there = {str(file.relative_to(folder)) for file in _photos(folder)}
-    missing = [name for name in labels if name not in there and not (folder / name).is_file()]
+    there = {place_of(file): str(file.relative_to(folder)) for file in _photos(folder)}
+    missing = {place: str(one.image) for place, one in labels.items() if place not in there and not _is_file(place)}
     if missing:
         reason = f"{path} labels it, and there is no such file; check the folder"
-        unreadable.leave_out(*(UnreadableImageError(str(folder / name), reason) for name in missing))
-    if unlabelled := sorted(there - labels.keys()):
+        unreadable.leave_out(*(UnreadableImageError(image, reason) for image in missing.values()))
+    if unlabelled := sorted(name for place, name in there.items() if place not in labels):
         logger.warning(
             "Left out %d of %d photos in %s that %s does not label: %s.",
             len(unlabelled),
@@ -170,66 +189,59 @@ def _by_file(folder: Path, path: Path, unreadable: UnreadableImages) -> list[Lab
             path,
             _some(unlabelled),
         )
-    absent = set(missing)
-    return [Labelled(folder / name, label) for name, label in labels.items() if name not in absent]
+    return [one for place, one in labels.items() if place not in missing]
+
+
+def _is_file(place: str) -> bool:
+    try:
+        return Path(place).is_file()
+    except OSError:
+        return False
 
 
 def _records(path: Path) -> Iterator[tuple[str, str]]:
     """File name and label, checked."""
+    rows: Iterable[tuple[str, Any]]
     if path.suffix.lower() == ".json":
-        rows = _json(path)
-        if not isinstance(rows, list) or not rows:
+        content = read_json(path, "file", LabelDataError, MEND)
+        if not isinstance(content, list) or not content:
             raise LabelDataError(f'{path} holds no list of {{"file", "label"}}; give one record a photo.')
+        rows = ((f"record {number}", row) for number, row in enumerate(content, start=1))
     else:
         rows = _csv(path)
-    for number, row in enumerate(rows):
+    for where, row in rows:
         if not isinstance(row, dict) or not {"file", "label"} <= row.keys():
             found = f"the keys {', '.join(map(str, row)) or '(none)'}" if isinstance(row, dict) else type(row).__name__
-            raise LabelDataError(f'{path}: record {number} has {found}; expected "file" and "label".')
+            raise LabelDataError(f'{path}: {where} has {found}; expected "file" and "label".')
         for key in ("file", "label"):
             if not isinstance(row[key], str) or not row[key].strip():
-                raise LabelDataError(f"{path}: the {key} of record {number} is {row[key]!r}, no text; mend it.")
-        yield str(Path(row["file"].strip())), row["label"].strip()
+                raise LabelDataError(f"{path}: the {key} of {where} is {row[key]!r}, no text; mend it.")
+        yield row["file"].strip(), row["label"].strip()
 
 
-def _csv(path: Path) -> list[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+def _csv(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The rows below the heading, each with its line."""
+    reader = csv.DictReader(io.StringIO(read_text(path, "file", LabelDataError), newline=""), strict=True)
     try:
-        rows = list(reader)
+        found = ", ".join(reader.fieldnames or []) or "nothing"
+        reader.fieldnames = [heading.strip().casefold() for heading in reader.fieldnames or []]
+        rows = [(f"line {reader.line_num}", row) for row in reader]
     except csv.Error as error:
         raise LabelDataError(f"{path}, line {reader.reader.line_num}: {error}; mend this line.") from error
-    headings = reader.fieldnames or []
-    if not {"file", "label"} <= set(headings):
-        found = ", ".join(headings) or "nothing"
+    if any(list(reader.fieldnames).count(heading) != 1 for heading in ("file", "label")):
         raise LabelDataError(f"{path} begins with {found}; expected a CSV file with the heading file,label.")
     if not rows:
         raise LabelDataError(f"{path} labels no photo; give one line a photo below the heading.")
-    if long := [number for number, row in enumerate(rows) if None in row]:
-        raise LabelDataError(f"{path}: record {long[0]} has more cells than the heading; quote text with commas.")
+    if long := [where for where, row in rows if None in row]:
+        raise LabelDataError(f"{path}: {long[0]} has more cells than the heading; quote text with commas.")
     return rows
 
 
-def _json(path: Path, *, pairs: bool = False) -> Any:
-    """What the file holds; with `pairs` an object as a list of tuples, so that none is lost that stands there twice."""
-    try:
-        return json.loads(_text(path), object_pairs_hook=list if pairs else None)
-    except json.JSONDecodeError as error:
-        raise LabelDataError(f"{path} is not JSON ({error}); mend it, or give a CSV file.") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise LabelDataError(f"There is no file {path}; check the path.") from None
-    except IsADirectoryError:
-        raise LabelDataError(f"{path} is a directory; name the file in it.") from None
-    except UnicodeDecodeError as error:
-        raise LabelDataError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8.") from error
-
-
 def _check_classes(labelled: Sequence[Labelled], classes: list[str], where: str | Path) -> None:
-    class_targets(labelled, classes)
+    try:
+        class_targets(labelled, classes)
+    except UnknownNameError as error:
+        raise LabelDataError(f"{where}: {error} Add it to the class names, or mend the label.") from error
     there = {one.label for one in labelled}
     if empty := [name for name in classes if name not in there]:
         raise LabelDataError(
