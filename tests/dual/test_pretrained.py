@@ -136,7 +136,8 @@ def test_a_live_open_clip_model_brings_its_own_preprocessing_and_size() -> None:
     )
     ours = DualEncoderModel.from_open_clip("ViT-B-32", model=theirs)
     processor = DualEncoderProcessor.for_model(ours)
-    assert (processor.image_processor.image_mean, processor.image_processor.image_std) == ([0.5] * 3, [0.25] * 3)
+    assert list(processor.image_processor.image_mean) == [0.5] * 3
+    assert list(processor.image_processor.image_std) == [0.25] * 3
     pixels = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         expected = theirs.eval().encode_image(pixels, normalize=True)

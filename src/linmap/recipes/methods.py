@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from linmap.errors import RecipeError
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.recipe import AnyRecipe
 
@@ -32,7 +34,13 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
         OutputFolderError: when `output` holds a run and neither `resume` nor `overwrite` says what to do with it, or
             `resume` finds nothing to go on from.
         UnreadableImageError: for the first unreadable photo beyond `data.unreadable_limit`.
+        RecipeError: Several processes were started for the run.
     """
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise RecipeError(
+            f"A recipe runs in one process, and {processes} were started (WORLD_SIZE). Start it without a launcher; on "
+            "several devices train the model with transformers.Trainer, whose losses take all processes into account."
+        )
     if isinstance(recipe, DualRecipe):
         from linmap.recipes.dual.training import train as train_dual
 

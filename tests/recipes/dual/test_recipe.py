@@ -10,7 +10,7 @@ import pytest
 
 from linmap.cli.app import main
 from linmap.errors import RecipeError, UnknownNameError
-from linmap.recipes import DualRecipe, Recipe
+from linmap.recipes import DualRecipe, Recipe, train
 from linmap.recipes.recipe import load_recipe, recipe_from_dict, recipe_to_yaml
 
 RecipeMaker = Callable[..., dict[str, Any]]
@@ -98,3 +98,12 @@ def test_the_command_trains_says_where_and_plans(
     assert main([*arguments, "--resume"]) == 0
     assert main(["train", "linear-dul"]) == 2
     assert "Did you mean 'linear-dual'?" in capsys.readouterr().err
+
+
+def test_a_recipe_started_in_several_processes_says_that_it_runs_in_one(
+    dual_recipe: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match=r"runs in one process, and 2 were started \(WORLD_SIZE\)"):
+        train(recipe_from_dict(dual_recipe()), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

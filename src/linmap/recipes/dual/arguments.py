@@ -20,7 +20,7 @@ class Pace:
     """Epochs in steps.
 
     Args:
-        batch_size: Pairs in a batch of one device.
+        batch_size: Pairs in a batch.
         steps_per_epoch: Batches in which each caption is shown once.
         steps: Of the whole run.
         warmup_steps: Of these, those in which the learning rate grows.
@@ -34,11 +34,11 @@ class Pace:
     evaluation_steps: int
 
     @classmethod
-    def of(cls, recipe: DualRecipe, pairs: int, devices: int = 1) -> Pace:
+    def of(cls, recipe: DualRecipe, pairs: int) -> Pace:
         """How `recipe` goes through so many pairs."""
         said = recipe.training
-        batch_size = math.ceil(even_batch_size(pairs, said.batch_size * devices) / devices)
-        steps_per_epoch = math.ceil(pairs / (batch_size * devices))
+        batch_size = even_batch_size(pairs, said.batch_size)
+        steps_per_epoch = math.ceil(pairs / batch_size)
         steps = said.epochs * steps_per_epoch
         return cls(
             batch_size=batch_size,
@@ -51,7 +51,7 @@ class Pace:
 
 def training_arguments(recipe: DualRecipe, folder: Path, pace: Pace) -> TrainingArguments:
     """The recipe in the Trainer's words; checkpoints go to `folder`."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         **arguments_of_every_run(
             recipe.training, folder, best=f"eval_{recipe.evaluation.metric}", evaluation_steps=pace.evaluation_steps
         ),
@@ -60,3 +60,6 @@ def training_arguments(recipe: DualRecipe, folder: Path, pace: Pace) -> Training
         warmup_steps=pace.warmup_steps,
         adam_epsilon=recipe.training.epsilon,
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # else the Trainer cuts each batch into one for each device, and the loss with it
+    return arguments

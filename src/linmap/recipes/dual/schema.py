@@ -92,7 +92,7 @@ class DualTrainingRecipe(OptimiserRecipe):
 
     Args:
         epochs: Passes over the data; in each, every caption is shown once.
-        batch_size: Most pairs that are compared with one another at once, for each device. An epoch is cut into
+        batch_size: Most pairs that are compared with one another at once. An epoch is cut into
             batches of equal size, the last one perhaps a few pairs smaller; the captions of one photo go to different
             ones.
         epsilon: AdamW's, in the denominator.

@@ -55,7 +55,7 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
     chosen_by = encoded(validation_photos[: recipe.evaluation.photos], name="validation", views=1)
 
     examples = PairExamples(training, views=views)
-    pace = Pace.of(recipe, len(examples.captions), machine.num_processes)
+    pace = Pace.of(recipe, len(examples.captions))
     validation = RetrievalValidation(model, processor, chosen_by, batch_size=recipe.evaluation.batch_size)
     trainer = DualTrainer(
         model=model,
@@ -64,9 +64,7 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
         data_collator=DualPairCollator(processor),
         train_dataset=examples,
         eval_dataset=chosen_by.photos,  # the Trainer wants one; the numbers come from `validation`
-        train_sampler=PhotosApart(
-            examples.image_ids, pace.batch_size * machine.num_processes, views=views, seed=recipe.training.seed
-        ),
+        train_sampler=PhotosApart(examples.image_ids, pace.batch_size, views=views, seed=recipe.training.seed),
         validation_numbers=validation.numbers,
         callbacks=[ProgressBar(), HistoryPlot(partial(plot_run, folder=folder.path))],
     )
