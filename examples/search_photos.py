@@ -29,7 +29,7 @@ def draw(texts: list[str], photos: list[Path], cosines: Tensor, path: Path) -> N
     from matplotlib.figure import Figure
 
     shown = min(4, len(photos))
-    figure = Figure(figsize=(2.6 * shown, 2.5 * len(texts)), dpi=80, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(2.6 * shown, 2.2 * len(texts)), dpi=64, facecolor="white", layout="constrained")
     for axes_row, text, row in zip(figure.subplots(len(texts), shown, squeeze=False), texts, cosines, strict=True):
         for axes, place in zip(axes_row, row.argsort(descending=True).tolist(), strict=False):
             with Image.open(photos[place]) as photo:
