@@ -64,11 +64,21 @@ def test_a_classifier_that_is_always_right_scores_100():
         ([0, 1], [0, 3], NAMES, "targets run from 0 to 3; expected 0 to 2"),
         ([0, -1], [0, 1], NAMES[:2], "predictions run from -1 to 0; expected 0 to 1"),
         ([0], [0], [], "There are no class names"),
+        ([0], [0], ["cat"], "There is one class, 'cat'; classifying tells at least two apart"),
+        ([0], [0], ["cat"] * 25_001, "There are 25,001 classes; what is taken .* for at most 25,000. Measure on fewer"),
     ],
 )
 def test_what_cannot_be_counted_is_an_error(predictions, targets, names, message):
     with pytest.raises(EvaluationError, match=message):
         classification_scores(predictions, targets, names)
+
+
+def test_a_thousand_classes_are_counted_in_four_bytes_a_cell():
+    targets = torch.arange(1000).repeat(3)
+    scores = classification_scores(targets.roll(1), targets, [str(number) for number in range(1000)])
+    assert (scores.confusion.dtype, scores.confusion.shape) == (torch.int32, (1000, 1000))
+    assert (scores.accuracy, int(scores.confusion.sum())) == (0, 3000)
+    assert scores.per_class[7].mistaken_for == "6"
 
 
 def test_many_classes_without_a_photo_are_counted_and_some_named():

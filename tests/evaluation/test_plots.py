@@ -6,12 +6,15 @@ import io
 
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
+from linmap.errors import EvaluationError
 from linmap.evaluation import (
     classification_scores,
     distribution_shift,
+    fivefold_recall,
     linear_probe,
     n_shot,
     per_class_table,
@@ -56,7 +59,7 @@ def confusion(classes: int):
         lambda path: plot_recall(retrieval_recall(torch.eye(12), torch.eye(12), range(12)), path),
         lambda path: plot_confusion(classification_scores(TARGETS, TARGETS, NAMES), path),
         lambda path: plot_confusion(confusion(20), path),
-        lambda path: plot_confusion(confusion(300), path),
+        lambda path: plot_confusion(confusion(200), path),
         lambda path: plot_shift(shift_rows(), path),
         lambda path: plot_sweep(probe(), path),
         lambda path: plot_shots(shots(), path),
@@ -79,6 +82,58 @@ def test_a_plot_replaces_an_older_one(tmp_path):
     path.write_text("old")
     plot_shots(shots(), str(path))
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_that_cannot_be_written_is_a_clear_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "plot.png").mkdir()
+    with pytest.raises(EvaluationError, match=r"plot\.png cannot be written \(Is a directory\); name another file"):
+        plot_shots(shots(), tmp_path / "plot.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
+    with pytest.raises(EvaluationError, match=r"cannot be written \(No such file or directory\)"):
+        plot_shots(shots(), tmp_path / "no" / "plot.png")
+
+
+def test_the_confusion_of_very_many_classes_is_not_drawn(tmp_path):
+    with pytest.raises(EvaluationError, match="confusion of 201 classes cannot be drawn, at most 200; print per_class"):
+        plot_confusion(confusion(201), tmp_path / "plot.png")
+
+
+def test_names_that_the_font_cannot_draw_are_said_once(tmp_path, caplog):
+    scores = classification_scores(TARGETS, TARGETS, ["cat", "\u732b", "\u72ac dog"])
+    plot_confusion(scores, tmp_path / "plot.png")
+    (warned,) = caplog.records
+    assert warned.getMessage().startswith("2 names in the plot hold characters that its font lacks")
+    assert "'\u732b', '\u72ac dog'" in warned.getMessage()
+
+
+def written(monkeypatch) -> list[str]:
+    """What stands in the next plots."""
+    texts: list[str] = []
+
+    def note(figure, path):
+        texts.extend(text.get_text() for text in figure.findobj(Text))
+
+    monkeypatch.setattr("linmap.evaluation.plots._save", note)
+    return texts
+
+
+def test_an_equal_test_set_has_a_drop_without_a_sign_in_front_of_nothing(monkeypatch):
+    again = {"photos": (EYE, TARGETS), "again": (EYE, TARGETS)}
+    rows = distribution_shift(lambda images: images.argmax(dim=1), again, NAMES)
+    texts = written(monkeypatch)
+    plot_shift(rows, "plot.png")
+    assert "100.0\n(+0.0)" in texts
+    assert "-0.0" not in " ".join(shown(shift_table(rows))[2])
+
+
+def test_folds_are_named_in_table_and_plot_and_ranks_are_of_a_part(monkeypatch):
+    scores = fivefold_recall(torch.eye(20), torch.eye(20)[torch.arange(40) % 20], torch.arange(40) % 20)
+    rows = shown(retrieval_table(scores))
+    assert rows[0][:4] == ["mean", "over", "5", "parts"]
+    assert (rows[1][-1], rows[3][-1]) == ("4", "8")
+    texts = written(monkeypatch)
+    plot_recall(scores, "plot.png")
+    assert "20 photos, 40 captions; mean over 5 parts" in texts
 
 
 def shown(table) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -51,9 +52,35 @@ def test_the_sweep_is_that_of_the_paper(probe):
     assert {chosen - 1, chosen + 1} <= {round(step) for step in steps} | {-49, 49}
 
 
-def test_the_chosen_strength_is_the_best_on_validation_and_of_equals_the_strongest(probe):
+def test_the_chosen_strength_is_the_best_on_validation_and_of_equals_the_middle_one(probe):
     best = max(accuracy for _, accuracy in probe.sweep)
-    assert probe.strength == max(strength for strength, accuracy in probe.sweep if accuracy == best)
+    tied = [strength for strength, accuracy in probe.sweep if accuracy == best]
+    assert probe.strength == tied[len(tied) // 2]
+
+
+def test_on_a_plateau_from_end_to_end_the_strength_is_moderate(caplog):
+    targets = torch.arange(2).repeat(10)
+    apart = torch.tensor([[-9.0], [9.0]])[targets]  # every strength separates these
+    probe = linear_probe(apart, targets, apart, targets)
+    assert {accuracy for _, accuracy in probe.sweep} == {100.0}
+    assert probe.strength == 1.0
+    assert "end of the range" not in caplog.text
+
+
+def test_a_strength_at_the_end_of_the_range_is_warned_of(caplog):
+    # one photo against three, so near that only the weakest regularisation lets the weights grow to tell it apart
+    features, targets = 9.5e-4 * torch.tensor([[-1.0], [-1.0], [-1.0], [1.0]]), [0, 0, 0, 1]
+    assert linear_probe(features, targets, features, targets, validation=(features, targets)).strength == 1e-6
+    assert "The strength chosen, 1e-06, is at the end of the range that is searched, 1e-06 to 1e+06" in caplog.text
+
+
+def test_a_fit_is_that_of_float64_to_a_gradient_of_nearly_zero(data, probe):
+    from sklearn.linear_model import LogisticRegression
+
+    train_features, train_targets, test_features, _ = data
+    exact = LogisticRegression(C=1 / probe.strength, solver="newton-cholesky", tol=1e-12)
+    exact.fit(train_features.double().numpy(), train_targets.numpy())
+    assert (probe.predict(test_features).numpy() == exact.predict(test_features.double().numpy())).all()
 
 
 def test_a_fifth_of_each_class_is_held_out_and_fitted_in_the_end(probe):
@@ -90,7 +117,16 @@ def test_fits_that_do_not_converge_are_counted_and_warned_of(data, caplog, monke
     monkeypatch.setattr("linmap.evaluation.probing.MAX_ITERATIONS", 2)
     probe = linear_probe(*data)
     assert 0 < probe.unconverged <= len(probe.sweep) + 1
-    assert f"{probe.unconverged} of {len(probe.sweep) + 1} logistic regressions ended after 2 iterations" in caplog.text
+    assert (
+        f"{probe.unconverged} of {len(probe.sweep) + 1} logistic regressions did not converge within 2 iterations"
+        in caplog.text
+    )
+
+
+def test_probes_on_few_photos_that_do_not_converge_are_counted_too(data, caplog, monkeypatch):
+    monkeypatch.setattr("linmap.evaluation.probing.MAX_ITERATIONS", 2)
+    n_shot(*data, shots=(4,), seeds=(0, 1))
+    assert re.search(r"\d+ of \d+ logistic regressions of the probes on few photos did not converge", caplog.text)
 
 
 @pytest.fixture(scope="module")

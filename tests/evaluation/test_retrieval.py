@@ -154,6 +154,30 @@ def test_folds_that_do_not_divide_the_photos_are_an_error(space):
         fivefold_recall(*space, folds=7)
 
 
+def test_parts_of_one_photo_are_an_error(space):
+    with pytest.raises(EvaluationError, match="40 photos in 40 parts are 1 each, with nothing to tell it from; give"):
+        fivefold_recall(*space, folds=40)
+
+
+def test_what_float32_rounds_by_between_batches_is_a_tie():
+    images = torch.nn.functional.normalize(draw(2, 64))
+    images[1] = images[0]
+    images[0, 0] += 1e-7  # the same photo twice, embedded in another batch
+    for left, right in ((images, images), (images.double(), images)):
+        assert retrieval_recall(left, right, [0, 1], ks=(1,)).text_to_image == {"R@1": 0.0}
+    apart = torch.tensor([[1.0, 0.0], [1.0, 1e-4]], dtype=torch.float64)  # cosines differ by 5e-9
+    assert retrieval_recall(apart, apart, [0, 1], ks=(1,)).text_to_image == {"R@1": 100.0}
+
+
+def test_captions_that_a_photo_has_twice_are_counted_and_warned_of(caplog):
+    captions, owners = ["A dog runs", "a dog", "a  dog runs", "a dog runs"], [0, 1, 0, 0]
+    scores = retrieval_recall(torch.eye(2), torch.eye(2)[owners], owners, captions=captions)
+    assert (scores.repeated, scores.duplicates) == (2, 0)
+    assert "2 of 4 captions stand under the same photo before, such as 'a  dog runs'; they weigh" in caplog.text
+    assert retrieval_recall(torch.eye(2), torch.eye(2)[owners], owners).repeated is None
+    assert fivefold_recall(torch.eye(2), torch.eye(2)[owners], owners, folds=1, captions=captions).repeated == 2
+
+
 def test_duplicate_captions_are_counted_and_warned_of(caplog):
     captions = ["A dog runs", "a dog", "two men", "a  dog runs ", "a dog", "a cat"]
     owners = [0, 0, 1, 1, 2, 2]

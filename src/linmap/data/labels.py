@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from linmap.data.images import Photo, UnreadableImages
-from linmap.data.text_files import is_folder, is_unicode, place_of, read_json, read_text
+from linmap.data.text_files import is_file, is_folder, is_unicode, place_of, read_json, read_text
 from linmap.errors import LabelDataError, UnknownNameError, UnreadableImageError
 
 __all__ = ["Labelled", "class_targets", "labels_of", "read_class_names", "read_labelled"]
@@ -176,7 +176,9 @@ def _by_file(folder: Path, path: Path, unreadable: UnreadableImages) -> list[Lab
     if repeated:
         logger.warning("%s names %d photos again, with the same label; each is taken once.", path, repeated)
     there = {place_of(file): str(file.relative_to(folder)) for file in _photos(folder)}
-    missing = {place: str(one.image) for place, one in labels.items() if place not in there and not _is_file(place)}
+    missing = {
+        place: str(one.image) for place, one in labels.items() if place not in there and not is_file(Path(place))
+    }
     if missing:
         reason = f"{path} labels it, and there is no such file; check the folder"
         unreadable.leave_out(*(UnreadableImageError(image, reason) for image in missing.values()))
@@ -190,13 +192,6 @@ def _by_file(folder: Path, path: Path, unreadable: UnreadableImages) -> list[Lab
             _some(unlabelled),
         )
     return [one for place, one in labels.items() if place not in missing]
-
-
-def _is_file(place: str) -> bool:
-    try:
-        return Path(place).is_file()
-    except OSError:
-        return False
 
 
 def _records(path: Path) -> Iterator[tuple[str, str]]:

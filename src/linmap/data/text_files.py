@@ -9,7 +9,7 @@ from typing import Any
 
 from linmap.errors import LinmapError
 
-__all__ = ["is_folder", "is_unicode", "place_of", "read_json", "read_text"]
+__all__ = ["is_file", "is_folder", "is_unicode", "place_of", "read_json", "read_text"]
 
 
 def read_text(path: Path, what: str, error: type[LinmapError]) -> str:
@@ -71,6 +71,14 @@ def is_folder(path: Path) -> bool:
     """Whether there is a folder; False where the operating system refuses to look, as it does for too long a name."""
     try:
         return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False likewise."""
+    try:
+        return path.is_file()
     except OSError:
         return False
 

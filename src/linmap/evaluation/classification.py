@@ -13,6 +13,9 @@ from linmap.evaluation.embeddings import targets_tensor
 
 __all__ = ["ClassAccuracy", "ClassificationScores", "classification_scores"]
 
+MAX_CLASSES = 25_000
+"""The table of what was taken for what has a cell for any two classes: 2.5 GB of int32 at so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassAccuracy:
@@ -44,7 +47,7 @@ class ClassificationScores:
         accuracy: Of all photos.
         mean_per_class: The mean of the classes' accuracies, each class counting alike.
         per_class: One a class, in their order.
-        confusion: `(classes, classes)` int64: photos of the class of the row taken for that of the column.
+        confusion: `(classes, classes)` int32: photos of the class of the row taken for that of the column.
         chance: Accuracy of guessing evenly.
         majority: Accuracy of always naming the most frequent class of the test set.
         majority_class: Its name.
@@ -72,7 +75,8 @@ def classification_scores(
         class_names: One a class; each has at least one photo among `targets`.
 
     Raises:
-        EvaluationError: A class without a photo, named; numbers that are no class; different lengths.
+        EvaluationError: A class without a photo, named; fewer than two classes, or more than 25,000; numbers that are
+            no class; different lengths.
 
     Example:
         >>> scores = classification_scores([0, 1, 1, 1], [0, 0, 1, 1], ["cat", "dog"])
@@ -82,9 +86,18 @@ def classification_scores(
     classes, n = len(class_names), len(targets)
     if not classes:
         raise EvaluationError("There are no class names; give one a class.")
+    if classes < 2:
+        raise EvaluationError(f"There is one class, {class_names[0]!r}; classifying tells at least two apart.")
+    if classes > MAX_CLASSES:
+        raise EvaluationError(
+            f"There are {classes:,} classes; what is taken for what is counted for at most {MAX_CLASSES:,}. Measure on "
+            "fewer of them."
+        )
     right = targets_tensor(targets, "targets", n, classes)
     found = targets_tensor(predictions, "predictions", n, classes)
-    confusion = torch.bincount(right * classes + found, minlength=classes**2).reshape(classes, classes)
+    confusion = torch.zeros(classes**2, dtype=torch.int32)
+    confusion = confusion.scatter_add_(0, right * classes + found, torch.ones(n, dtype=torch.int32))
+    confusion = confusion.reshape(classes, classes)
     photos, correct = confusion.sum(dim=1), confusion.diagonal()
     if empty := [class_names[row] for row in (photos == 0).nonzero().squeeze(1).tolist()]:
         named = ", ".join(map(repr, empty[:5])) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")

@@ -1,14 +1,19 @@
-"""Scores as pictures (PNG)."""
+"""Scores as pictures (PNG); what cannot be written is an `EvaluationError`."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
+from linmap.errors import EvaluationError
 from linmap.evaluation.modality_gap import modality_gap, paired, project
 
 if TYPE_CHECKING:
@@ -20,6 +25,11 @@ if TYPE_CHECKING:
     from linmap.evaluation.shift import ShiftRow
 
 __all__ = ["plot_confusion", "plot_gap", "plot_recall", "plot_shift", "plot_shots", "plot_sweep"]
+
+logger = logging.getLogger(__name__)
+
+DRAWN_CLASSES = 200
+"""Up to so many classes a confusion is drawn; of more, a cell would be smaller than what an eye or a printer tells."""
 
 NAMED_CLASSES = 40
 """More classes than this have no names along the axes of a confusion plot."""
@@ -52,7 +62,8 @@ def plot_recall(scores: RetrievalScores, path: str | Path) -> None:
         line = "chance" if shift > 0 else "_"  # no second entry of the legend
         axes.hlines(heights, places + shift - 0.19, places + shift + 0.19, colors="black", linewidth=1.2, label=line)
     axes.set_xticks(places, list(scores.text_to_image))
-    axes.set(ylabel="recall (%)", ylim=(0, 105), title=f"{scores.images} photos, {scores.texts} captions")
+    parts = f"; mean over {scores.folds} parts" if scores.folds > 1 else ""
+    axes.set(ylabel="recall (%)", ylim=(0, 105), title=f"{scores.images} photos, {scores.texts} captions{parts}")
     axes.legend()
     _save(figure, path)
 
@@ -63,8 +74,15 @@ def plot_confusion(scores: ClassificationScores, path: str | Path) -> None:
     Args:
         scores: Of `classification_scores`.
         path: Where the PNG goes; replaced in one move.
+
+    Raises:
+        EvaluationError: More than 200 classes.
     """
     classes = len(scores.per_class)
+    if classes > DRAWN_CLASSES:
+        raise EvaluationError(
+            f"The confusion of {classes} classes cannot be drawn, at most {DRAWN_CLASSES}; print per_class_table."
+        )
     shares = scores.confusion.double() / scores.confusion.sum(dim=1, keepdim=True) * 100
     side = min(14.0, 4 + 0.3 * classes)
     figure = _figure(side + 1, side)
@@ -96,7 +114,8 @@ def plot_shift(rows: Sequence[ShiftRow], path: str | Path) -> None:
     axes = figure.subplots()
     bars = axes.bar(range(len(rows)), [row.scores.accuracy for row in rows])
     texts = [
-        f"{row.scores.accuracy:.1f}" + (f"\n({-row.drop:+.1f})" if number else "") for number, row in enumerate(rows)
+        f"{row.scores.accuracy:.1f}" + (f"\n({round(-row.drop, 1) + 0.0:+.1f})" if number else "")
+        for number, row in enumerate(rows)
     ]
     axes.bar_label(bars, texts, fontsize=8)
     axes.axhline(rows[0].scores.chance, color="black", linewidth=1, label="chance")
@@ -187,8 +206,38 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
-def _save(figure: Any, path: str | Path) -> None:
+def _save(figure: Figure, path: str | Path) -> None:
     path = Path(path)
     part = path.with_name(f"{path.stem}.part.png")
-    figure.savefig(part, format="png")
-    part.replace(path)
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.filterwarnings("always", r"Glyph \d+")
+            figure.savefig(part, format="png")
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise EvaluationError(
+            f"The plot {path} cannot be written ({error.strerror or error}); name another file."
+        ) from error
+    lacking = set()
+    for one in said:
+        if found := re.match(r"Glyph (\d+)", str(one.message)):
+            lacking.add(chr(int(found[1])))
+        else:
+            warnings.warn(one.message, stacklevel=3)
+    _say_undrawn(figure, lacking)
+
+
+def _say_undrawn(figure: Figure, characters: set[str]) -> None:
+    """Warns once of the names that hold `characters`, which the font lacks."""
+    from matplotlib.text import Text
+
+    texts = dict.fromkeys(text.get_text() for text in figure.findobj(Text))
+    if names := [text for text in texts if characters & {*text}]:
+        logger.warning(
+            "%d names in the plot hold characters that its font lacks, drawn as boxes: %s. Name a font that has them "
+            "as font.family in a matplotlibrc.",
+            len(names),
+            ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
+        )

@@ -25,13 +25,19 @@ logger = logging.getLogger(__name__)
 MAX_ITERATIONS = 1000
 """Of L-BFGS, as in the paper."""
 
+TOLERANCE = 1e-6
+"""Of the gradient: at scikit-learn's 1e-4 weakly regularised fits end far from their optimum and count as converged."""
+
 STEPS_A_DECADE = 8
 EXPONENTS = (-6, 6)
+ENDS = tuple(exponent * STEPS_A_DECADE for exponent in EXPONENTS)
 COARSE = 2 * STEPS_A_DECADE
 HELD_OUT = 0.2
 """Share of each class's training photos that the strength is chosen on where there is no validation set."""
 
-_Labelled = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+RANGE = " to ".join(f"{10.0**exponent:g}" for exponent in EXPONENTS)
+
+_Labelled = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class ProbeScores:
         sweep: Every `(strength, validation accuracy in percent)` that was tried, by strength.
         train: Photos of the final fit: those for training and those for validation.
         validation: Of these, photos the strength was chosen on.
-        unconverged: Fits, of `len(sweep) + 1`, that ended at the limit of iterations.
+        unconverged: Fits, of `len(sweep) + 1`, that did not converge within 1,000 iterations.
         predict: The final classifier: from features `(n, dim)` to classes `(n,)` int64.
     """
 
@@ -90,8 +96,10 @@ def linear_probe(
     """Fits a logistic regression, its strength chosen as the paper does, and scores it on the test set.
 
     The strength is searched for on 8 steps a decade from 1e-6 to 1e6: first every second decade, then the interval
-    around the best is halved until neighbours are one step apart. Of equals the stronger is taken. Then training
-    and validation photos are fitted together. Features are taken as they are, as in the paper.
+    around the best is halved until neighbours are one step apart. Of steps that are equally good the middle one is
+    taken (the stronger of two): on few photos many tie, and the ends of such a plateau are next to something worse.
+    A strength at the end of the range is warned of. Then training and validation photos are fitted together, in float64
+    as all fits are. Features are taken as they are, as in the paper.
 
     Args:
         train_features: `(n, dim)`, such as the image encoder's before its projection.
@@ -125,12 +133,18 @@ def linear_probe(
         fitted, chosen_on = train, _labelled(*validation, names, "validation", train[0].shape[1])
     search = _Search(fitted, chosen_on)
     strength = search.best()
+    if search.at_the_end(strength):
+        logger.warning(
+            "The strength chosen, %g, is at the end of the range that is searched, %s; a better one may lie beyond it.",
+            strength,
+            RANGE,
+        )
     both = np.concatenate([fitted[0], chosen_on[0]]), np.concatenate([fitted[1], chosen_on[1]])
     classifier, converged = _fit(*both, strength)
     unconverged = search.unconverged + (not converged)
     if unconverged:
         logger.warning(
-            "%d of %d logistic regressions ended after %d iterations before they converged%s.",
+            "%d of %d logistic regressions did not converge within %d iterations%s.",
             unconverged,
             len(search.accuracies) + 1,
             MAX_ITERATIONS,
@@ -194,6 +208,7 @@ def n_shot(
         extra = "" if given else f" and {min(count, 4)} to choose the strength on"
         _require(train[1], names, count + (0 if given else min(count, 4)), f"probe on {count} a class{extra}")
     found = []
+    unconverged = fits = at_the_end = 0
     for count in shots:
         accuracies, strengths = [], []
         for seed in seeds:
@@ -203,12 +218,30 @@ def n_shot(
             if held is None:
                 left = np.setdiff1d(np.arange(len(train[1])), rows)
                 held = _rows(train, left[_drawn(train[1][left], draw, min(count, 4))])
-            strengths.append(_Search(_rows(train, rows), held).best())
-            classifier, _ = _fit(*_rows(train, rows), strengths[-1])
+            search = _Search(_rows(train, rows), held)
+            strengths.append(search.best())
+            classifier, converged = _fit(*_rows(train, rows), strengths[-1])
+            unconverged += search.unconverged + (not converged)
+            fits += len(search.accuracies) + 1
+            at_the_end += search.at_the_end(strengths[-1])
             scores = classification_scores(torch.from_numpy(classifier.predict(test[0])), test[1].tolist(), names)
             accuracies.append(scores.accuracy)
         mean, spread = statistics.fmean(accuracies), statistics.stdev(accuracies)
         found.append(ShotScores(count, mean, spread, tuple(accuracies), tuple(strengths)))
+    if unconverged:
+        logger.warning(
+            "%d of %d logistic regressions of the probes on few photos did not converge within %d iterations.",
+            unconverged,
+            fits,
+            MAX_ITERATIONS,
+        )
+    if at_the_end:
+        logger.warning(
+            "The strength chosen is at the end of the range that is searched, %s, in %d of %d probes on few photos.",
+            RANGE,
+            at_the_end,
+            len(shots) * len(seeds),
+        )
     return tuple(found)
 
 
@@ -222,8 +255,8 @@ class _Search:
         self.unconverged = 0
 
     def best(self) -> float:
-        """The strength of the highest validation accuracy."""
-        low, high = (exponent * STEPS_A_DECADE for exponent in EXPONENTS)
+        """The strength of the highest validation accuracy, the middle one of equals."""
+        low, high = ENDS
         for step in range(low, high + 1, COARSE):
             self._try(step)
         distance = COARSE // 2
@@ -235,12 +268,19 @@ class _Search:
             distance //= 2
         return _strength(self._peak())
 
+    @staticmethod
+    def at_the_end(strength: float) -> bool:
+        """Whether a better strength may lie beyond the range."""
+        return strength in map(_strength, ENDS)
+
     def sweep(self) -> tuple[tuple[float, float], ...]:
         """What was tried, by strength."""
         return tuple((_strength(step), accuracy) for step, accuracy in sorted(self.accuracies.items()))
 
     def _peak(self) -> int:
-        return max(self.accuracies, key=lambda step: (self.accuracies[step], step))
+        highest = max(self.accuracies.values())
+        tied = sorted(step for step, accuracy in self.accuracies.items() if accuracy == highest)
+        return tied[len(tied) // 2]
 
     def _try(self, step: int) -> None:
         if step not in self.accuracies:
@@ -254,13 +294,13 @@ def _strength(step: int) -> float:
     return 10.0 ** (step / STEPS_A_DECADE)
 
 
-def _fit(features: npt.NDArray[np.float32], targets: npt.NDArray[np.int64], strength: float) -> tuple[Any, bool]:
+def _fit(features: npt.NDArray[np.float64], targets: npt.NDArray[np.int64], strength: float) -> tuple[Any, bool]:
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
         raise MissingExtraError("scikit-learn", extra="eval") from error
-    classifier = LogisticRegression(C=1 / strength, solver="lbfgs", max_iter=MAX_ITERATIONS)
+    classifier = LogisticRegression(C=1 / strength, solver="lbfgs", max_iter=MAX_ITERATIONS, tol=TOLERANCE)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ConvergenceWarning)
         classifier.fit(features, targets)
@@ -281,11 +321,11 @@ def _labelled(
     return rows, targets_tensor(targets, f"{what} targets", len(rows), len(names)).numpy()
 
 
-def _features(features: Tensor, what: str, width: int | None) -> npt.NDArray[np.float32]:
+def _features(features: Tensor, what: str, width: int | None) -> npt.NDArray[np.float64]:
     if features.ndim != 2 or not len(features) or width not in (None, features.shape[1]):
         wanted = "dim" if width is None else width
         raise EvaluationError(f"The {what} features are {tuple(features.shape)}; expected (photos, {wanted}).")
-    rows = features.detach().float().cpu().numpy()
+    rows = features.detach().cpu().double().numpy()  # L-BFGS stalls on sums of float32
     if bad := int((~np.isfinite(rows).all(axis=1)).sum()):
         raise EvaluationError(f"{bad} of {len(rows)} {what} features are not finite; look at what made them.")
     return rows

@@ -19,8 +19,11 @@ __all__ = ["RetrievalScores", "count_duplicate_captions", "fivefold_recall", "re
 
 logger = logging.getLogger(__name__)
 
-TIE = 1e-9
-"""Cosines nearer than this are a tie: far above what float64 sums round by, far below what float32 tells apart."""
+TIE = 1e-6
+"""Cosines nearer than this are a tie: those of one photo, embedded in float32 in two batches, differ by 8e-8."""
+
+EXACT_TIE = 1e-9
+"""The same where both embeddings come in float64: far above what its sums round by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class RetrievalScores:
         texts: Captions.
         duplicates: Captions that word for word stand under another photo too, which no model can tell apart; `None`
             where the captions were not given.
-        folds: 1, or over how many parts of the photos the scores are a mean.
+        repeated: Captions that word for word stand under their own photo before, which weigh double; `None` likewise.
+        folds: 1, or over how many parts of the photos the scores are a mean; ranks are then among those of a part.
     """
 
     text_to_image: dict[str, float]
@@ -50,6 +54,7 @@ class RetrievalScores:
     images: int
     texts: int
     duplicates: int | None = None
+    repeated: int | None = None
     folds: int = 1
 
 
@@ -74,7 +79,8 @@ def retrieval_recall(
         image_of_text: For every caption the row of its photo, `(texts,)`.
         ks: How many of the first count.
         chunk_size: Captions compared at a time. Memory beside the embeddings: `9 * chunk_size * images` bytes.
-        captions: The texts, `(texts,)`: those that stand under several photos are then counted and warned of.
+        captions: The texts, `(texts,)`: those that stand under several photos, or twice under one, are then counted
+            and warned of.
 
     Raises:
         EvaluationError: Embeddings of different widths, zero or not finite; a photo without a caption; a row that is
@@ -101,6 +107,7 @@ def retrieval_recall(
         images=images,
         texts=texts,
         duplicates=None if captions is None else count_duplicate_captions(captions, owners),
+        repeated=None if captions is None else _count_repeated(captions, owners),
     )
 
 
@@ -129,13 +136,12 @@ def fivefold_recall(
         captions: As for `retrieval_recall`; counted over all photos.
 
     Raises:
-        EvaluationError: `folds` does not divide the number of photos; and see `retrieval_recall`.
+        EvaluationError: `folds` does not divide the number of photos, or leaves a part one photo, which has no rival;
+            and see `retrieval_recall`.
     """
     owners = _owners(image_embeddings, text_embeddings, image_of_text)
     images = len(image_embeddings)
-    if folds < 1 or images % folds:
-        raise EvaluationError(f"{images} photos do not divide into {folds} equal parts; give another number of folds.")
-    part = images // folds
+    part = photos_of_a_part(images, folds)
     found = []
     for start in range(0, images, part):
         rows = ((owners >= start) & (owners < start + part)).nonzero().squeeze(1)
@@ -154,8 +160,25 @@ def fivefold_recall(
         images=images,
         texts=len(text_embeddings),
         duplicates=None if captions is None else count_duplicate_captions(captions, owners),
+        repeated=None if captions is None else _count_repeated(captions, owners),
         folds=folds,
     )
+
+
+def photos_of_a_part(images: int, folds: int) -> int:
+    """How many photos each of `folds` equal parts has.
+
+    Raises:
+        EvaluationError: The parts are not equal, or of fewer than two photos.
+    """
+    if folds < 1 or images % folds:
+        raise EvaluationError(f"{images} photos do not divide into {folds} equal parts; give another number of folds.")
+    if images // folds < 2:
+        raise EvaluationError(
+            f"{images} photos in {folds} parts are {images // folds} each, with nothing to tell it from; give fewer "
+            "folds."
+        )
+    return images // folds
 
 
 def count_duplicate_captions(captions: Sequence[str], image_of_text: Sequence[int] | Tensor) -> int:
@@ -176,7 +199,7 @@ def count_duplicate_captions(captions: Sequence[str], image_of_text: Sequence[in
     if len(captions) != len(owners):
         raise EvaluationError(f"{len(captions)} captions for {len(owners)} text embeddings; give one each.")
     photos: dict[str, set[int]] = defaultdict(set)
-    texts = [" ".join(caption.lower().split()) for caption in captions]
+    texts = [_words(caption) for caption in captions]
     for text, owner in zip(texts, owners, strict=True):
         photos[text].add(owner)
     shared = [number for number, text in enumerate(texts) if len(photos[text]) > 1]
@@ -189,6 +212,28 @@ def count_duplicate_captions(captions: Sequence[str], image_of_text: Sequence[in
             captions[shared[0]],
         )
     return len(shared)
+
+
+def _count_repeated(captions: Sequence[str], owners: Tensor) -> int:
+    """How many captions stand, but for case and blanks, under their own photo before; warns when there are any."""
+    seen: set[tuple[str, int]] = set()
+    again = []
+    for caption, owner in zip(captions, owners.tolist(), strict=True):
+        if (pair := (_words(caption), owner)) in seen:
+            again.append(caption)
+        seen.add(pair)
+    if again:
+        logger.warning(
+            "%d of %d captions stand under the same photo before, such as %r; they weigh as often as they stand there.",
+            len(again),
+            len(captions),
+            again[0],
+        )
+    return len(again)
+
+
+def _words(caption: str) -> str:
+    return " ".join(caption.lower().split())
 
 
 def _owners(images: Tensor, texts: Tensor, image_of_text: Sequence[int] | Tensor) -> Tensor:
@@ -216,8 +261,9 @@ def _ranks(images: Tensor, texts: Tensor, owners: Tensor, chunk_size: int) -> tu
         ]
     )
     best = torch.full((len(pictures),), -math.inf, dtype=own.dtype, device=own.device)
-    best = best.scatter_reduce(0, owners, own, "amax") - TIE
-    own -= TIE
+    tie = EXACT_TIE if images.dtype == texts.dtype == torch.float64 else TIE
+    best = best.scatter_reduce(0, owners, own, "amax") - tie
+    own -= tie
     by_text, by_image = torch.empty_like(owners), torch.zeros_like(best, dtype=torch.int64)
     start = 0
     for words in _units(texts, chunk_size):

@@ -27,17 +27,22 @@ def per_class_table(scores: ClassificationScores) -> Table:
 
 
 def retrieval_table(scores: RetrievalScores) -> Table:
-    """Both ways, chance beside each recall, for `rich.print`."""
-    table = _table("", **{name: f"{name} %" for name in scores.text_to_image}, rank="median rank", of="of")
+    """Both ways, chance beside each recall, for `rich.print`. Over several folds, ranks are of the photos of one."""
+    table = _table(
+        "" if scores.folds == 1 else f"mean over {scores.folds} parts",
+        **{name: f"{name} %" for name in scores.text_to_image},
+        rank="median rank",
+        of="of",
+    )
     ways = (
-        ("text to image", scores.text_to_image, scores.median_rank_text_to_image, scores.images),
+        ("text to image", scores.text_to_image, scores.median_rank_text_to_image, scores.images / scores.folds),
         ("  chance", scores.chance_text_to_image, None, None),
-        ("image to text", scores.image_to_text, scores.median_rank_image_to_text, scores.texts),
+        ("image to text", scores.image_to_text, scores.median_rank_image_to_text, scores.texts / scores.folds),
         ("  chance", scores.chance_image_to_text, None, None),
     )
     for name, recalls, rank, count in ways:
         found = [f"{value:.1f}" for value in recalls.values()]
-        table.add_row(name, *found, "" if rank is None else f"{rank:g}", "" if count is None else str(count))
+        table.add_row(name, *found, "" if rank is None else f"{rank:g}", "" if count is None else f"{count:.10g}")
     return table
 
 
@@ -46,8 +51,8 @@ def shift_table(rows: Sequence[ShiftRow]) -> Table:
     headings = {"accuracy": "accuracy %", "per_class": "per class %", "drop": "drop (relative)"}
     table = _table("test set", photos="photos", **headings, chance="chance %")
     for number, row in enumerate(rows):
-        relative = "" if row.relative_drop is None else f" ({row.relative_drop:.1f} %)"
-        drop = "" if number == 0 else f"{row.drop:.1f}{relative}"
+        relative = "" if row.relative_drop is None else f" ({round(row.relative_drop, 1) + 0.0:.1f} %)"
+        drop = "" if number == 0 else f"{round(row.drop, 1) + 0.0:.1f}{relative}"  # no -0.0
         found = row.scores
         shown = (f"{value:.1f}" for value in (found.accuracy, found.mean_per_class))
         table.add_row(row.name, str(found.n), *shown, drop, f"{found.chance:.1f}")
