@@ -67,6 +67,13 @@ def test_a_wrong_word_is_one_line_that_points_to_the_help(linmap, arguments, wor
     assert words in ran.err
 
 
+@pytest.mark.parametrize("command", [[], ["caption"], ["evaluate"], ["evaluate", "retrieval"]], ids=str)
+def test_a_command_alone_prints_its_help_and_no_error(linmap, command):
+    ran = linmap(*command)
+    assert ran.out.strip() == linmap(*command, "--help").out.strip()
+    assert (ran.code, ran.err) == (2, "")
+
+
 def test_a_program_that_is_interrupted_ends_quietly(model_dir, photos):
     many = [str(photos / "a.jpg")] * 20_000
     with subprocess.Popen(

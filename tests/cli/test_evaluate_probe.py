@@ -69,6 +69,14 @@ def test_people_read_zero_shot_majority_and_chance_under_the_probe(evaluate, cla
             assert picture.format == "PNG"
 
 
+@pytest.mark.parametrize("name", ["probe-confusion.png", "probe-shots.png"])
+def test_a_further_plot_that_cannot_be_written_is_said_before_any_work(evaluate, tmp_path, name, dual_dir):
+    (tmp_path / name).mkdir()
+    ran = evaluate("--images", "nowhere", "--shots", 1, "--plot", tmp_path / "probe.png")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"--plot: {tmp_path / name} names no PNG file" in ran.err
+
+
 def test_probes_on_a_few_photos_have_a_mean_and_a_spread(evaluate, classes):
     report = json.loads(evaluate("--images", classes(), "--shots", 2, "--shots", 1, "--json").out)
     assert [row["shots"] for row in report["shots"]] == [1, 2]

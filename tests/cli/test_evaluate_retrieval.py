@@ -46,6 +46,7 @@ def test_json_is_one_line_with_recall_both_ways(evaluate, captions, dual_dir):
         "images": 3,
         "texts": 6,
         "duplicates": 0,
+        "repeated": 0,
         "folds": 1,
         "captions_per_image": None,
         "left_out": 0,
@@ -148,6 +149,46 @@ def test_folds_are_a_mean_over_equal_parts(evaluate, captions, photos):
     assert "4 photos do not divide into 3 equal parts" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("folds", "words"), [(2, "3 photos do not divide into 2 equal parts"), (3, "3 photos in 3 parts are 1 each")]
+)
+def test_folds_that_do_not_divide_are_said_before_the_model_is_loaded(evaluate, monkeypatch, folds, words):
+    monkeypatch.setattr("linmap.cli.dual_encoders.load_dual_encoder", None)
+    ran = evaluate("--folds", folds)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+
+
+def test_a_plot_that_fails_leaves_the_numbers(evaluate, monkeypatch, tmp_path):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    for more, wanted in ((("--json",), '"plots": []'), ((), "plot: none written\n")):
+        ran = evaluate(*more, "--plot", tmp_path / "recall.png")
+        assert ran.code == 2
+        assert "R@1" in ran.out
+        assert wanted in ran.out
+        assert ran.err.endswith("recall.png cannot be written (No space left on device); name another file.\n")
+
+
+def test_one_record_a_caption_measures_the_same_as_one_a_photo(evaluate, captions, caplog):
+    whole = json.loads(evaluate("--json").out)
+    records = json.loads(captions.read_text())
+    captions.write_text(json.dumps([one | {"captions": [text]} for one in records for text in one["captions"]]))
+    assert json.loads(evaluate("--json").out) == whole
+    assert "2 photos stand in several records of" in caplog.text
+
+
+def test_a_caption_that_a_photo_has_twice_is_counted(evaluate, captions, caplog):
+    records = json.loads(captions.read_text())
+    records[1]["captions"] *= 2
+    captions.write_text(json.dumps(records))
+    assert json.loads(evaluate("--json").out)["repeated"] == 1
+    assert evaluate().out.splitlines()[0].endswith("; 1 stand under the same photo before")
+    assert "1 of 7 captions stand under the same photo before" in caplog.text
+
+
 def test_captions_that_stand_under_several_photos_are_counted_and_warned_of(evaluate, captions, caplog):
     records = json.loads(captions.read_text())
     records[1]["captions"].append("A dog  runs")
@@ -184,6 +225,11 @@ def test_a_damaged_photo_stops_unless_allowed_for_and_takes_its_captions_along(e
         (("--split", "vall"), "Unknown split 'vall'. Did you mean 'val'? Known: train, val."),
         (("--split", "train"), "With 1 captioned photos there is nothing to tell apart; give at least two."),
         (("--device", "gpu"), "Unknown device 'gpu'. Did you mean 'cpu'?"),
+        (("--seed", 2**32), "Invalid value for '--seed'"),
+        (("--seed", -1), "Invalid value for '--seed'"),
+        (("--images", "x" * 300), "There is no folder of photos xxx"),
+        (("--plot", "x" * 300 + ".png"), "cannot be written (File name too long)"),
+        (("--model", "x" * 300), "cannot be looked up (File name too long)"),
         (("--control", "blnd"), "Invalid value for '--control'"),
         (("--limit", "1"), "Invalid value for '--limit'"),
         (("--data", "nowhere.json"), "nowhere.json"),
@@ -196,3 +242,42 @@ def test_a_wrong_choice_is_one_line(evaluate, more, words):
     assert ran.err.startswith("linmap: error: ")
     assert ran.err.count("\n") == 1
     assert words in ran.err
+
+
+EXAMPLES = {
+    "cat.jpg": "a cat",
+    "birthday.jpg": "a birthday cake",
+    "tennis.jpg": "a tennis player",
+    "street.jpg": "cars",
+}
+
+
+@pytest.fixture
+def examples(linmap, repository, tmp_path):
+    """The photos of the examples under `linmap evaluate` with the bundled model."""
+    path = tmp_path / "examples.json"
+    path.write_text(json.dumps([{"file": name, "captions": [text]} for name, text in EXAMPLES.items()]))
+
+    def run(measurement: str, *more: object):
+        given = ["--data", path, "--images", repository / "examples" / "photos", "--device", "cpu", "--json"]
+        return linmap("evaluate", measurement, *given, *more)
+
+    return run
+
+
+@pytest.mark.weights
+def test_without_a_model_the_bundled_dual_encoder_finds_photos(examples):
+    ran = examples("retrieval", "--control", "blind")
+    assert (ran.code, ran.err) == (0, "")
+    report = json.loads(ran.out)
+    assert (report["model"], report["images"], report["texts"]) == ("the bundled dual encoder", 4, 4)
+    for way in ("text_to_image", "image_to_text"):
+        assert report[way]["R@1"] > report["chance"][way]["R@1"]
+        assert report[way]["R@1"] > report["control"][way]["R@1"]
+
+
+@pytest.mark.weights
+def test_without_a_model_the_gap_of_the_bundled_dual_encoder_is_measured(examples):
+    report = json.loads(examples("gap").out)
+    assert report["model"] == "the bundled dual encoder"
+    assert report["matched_cosine"] > report["mismatched_cosine"]

@@ -113,9 +113,35 @@ def test_a_damaged_photo_stops_unless_allowed_for(evaluate, classes):
         (lambda folder: (folder / "l.csv").write_text("file,label\nx.png,cat\n"), ("--labels", "l.csv"), "x.png"),
         (lambda folder: None, ("--shift", "nowhere"), "There is no folder of photos nowhere"),
         (lambda folder: None, ("--shift", "a=cat", "--shift", "a=cat"), "Two test sets are called 'a'"),
+        (lambda folder: None, ("--shift", "x="), "--shift x= names no folder; give --shift NAME=DIR"),
+        (
+            lambda folder: (folder / "l.csv").write_text("file,label\ncat/0.png,cat\n"),
+            ("--labels", "l.csv"),
+            "There is one class in l.csv, 'cat'; classifying tells at least two apart",
+        ),
+        (
+            lambda folder: (folder / "a-shift.png").mkdir(),
+            ("--plot", "a.png", "--shift", "cat"),
+            "a-shift.png names no",
+        ),
+        (lambda folder: None, ("--templates", "x" * 300), "Unknown set of templates, or file, 'xxx"),
         (lambda folder: None, ("--shift", "=cat"), "or one has no name"),
     ],
-    ids=["empty class", "templates", "no place", "no prompt", "classes", "labels", "no shift", "same name", "no name"],
+    ids=[
+        "empty class",
+        "templates",
+        "no place",
+        "no prompt",
+        "classes",
+        "labels",
+        "no shift",
+        "same name",
+        "no folder",
+        "one class",
+        "plot",
+        "long name",
+        "no name",
+    ],
 )
 def test_what_does_not_fit_is_one_line(evaluate, classes, monkeypatch, prepare, more, words):
     folder = classes(each=2)
@@ -136,3 +162,13 @@ def test_a_class_that_a_shifted_set_lacks_is_named_with_the_set(evaluate, classe
     assert ran.code == 2
     assert "cat" in ran.err
     assert "dusk" in ran.err
+
+
+def test_the_confusion_of_very_many_classes_is_left_out_with_a_word(evaluate, classes, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("linmap.evaluation.plots.DRAWN_CLASSES", 1)
+    folder = classes(each=2)
+    given = ("--images", folder, "--shift", f"again={folder}", "--templates", "plain", "--json")
+    report = json.loads(evaluate(*given, "--plot", tmp_path / "a.png").out)
+    assert report["plots"] == [str(tmp_path / "a-shift.png")]
+    assert "The confusion of 2 classes is not drawn, at most 1 are" in caplog.text
+    assert str(report["shift"][1]["drop"]) == "0.0"

@@ -89,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNEXPECTED
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a command without a word after it: its help is already there
+            return BAD_INPUT
         if hasattr(error, "format_message"):  # a wrong command or option; typer's class for it moved between versions
             return _fail(_usage(error))
         if os.environ.get("LINMAP_TRACEBACK"):

@@ -55,9 +55,13 @@ def model_folder(name: str | None) -> Path:
 
         return Path(default_model())
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
+    try:
+        if folder.is_dir():
+            return folder
+        is_there = folder.exists()
+    except OSError as error:
+        raise ModelNotFoundError(f"{name}: cannot be looked up ({error.strerror}); check the path.") from error
+    if is_there:
         raise ModelNotFoundError(f"{name} is a file. Name the folder that save_pretrained or linmap train wrote.")
     if name.startswith((".", "~", os.sep)) or name.count("/") != 1:  # the Hub's names are organisation/name
         raise ModelNotFoundError(
@@ -113,7 +117,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise ModelNotFoundError(f"{file} is damaged: {error}. Save or fetch the model again.") from error
     if not isinstance(facts, dict):
         raise ModelNotFoundError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linmap.cli.evaluate.options import AsJson, Control, Data, Device, Images, MaxUnreadable, Photos, Split
+from linmap.cli.evaluate.options import AsJson, Control, ControlSeed, Data, Device, Images, MaxUnreadable, Photos, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def caption(
         ),
     ] = None,
     control: Annotated[Control, typer.Option(help="What is measured beside the model.")] = Control.BLIND,
-    seed: Annotated[int, typer.Option(help="Of the control: the shuffle, or the untrained weights.")] = 0,
+    seed: ControlSeed = 0,
     num_beams: Annotated[
         int | None, typer.Option(min=1, help="Beams of the search; 1 is greedy.", show_default="the model's own")
     ] = None,

@@ -32,12 +32,20 @@ def read_named(
         labels: See there.
         classes: File of the names; None takes the labels there are, with blanks for underscores.
         unreadable: See there.
+
+    Raises:
+        LabelDataError: There is one class only; and see `read_labelled`.
     """
     from linmap.data.labels import labels_of, read_class_names, read_labelled
 
     names = None if classes is None else read_class_names(classes)
     labelled = read_labelled(images, labels, classes=names, unreadable=unreadable)
-    return labelled, names or {label: label.replace("_", " ").strip() or label for label in labels_of(labelled)}
+    names = names or {label: label.replace("_", " ").strip() or label for label in labels_of(labelled)}
+    if len(names) < 2:
+        raise LabelDataError(
+            f"There is one class in {labels or images}, {next(iter(names))!r}; classifying tells at least two apart."
+        )
+    return labelled, names
 
 
 def first_of_each(labelled: list[Labelled], limit: int | None) -> list[Labelled]:
@@ -60,17 +68,16 @@ def templates_named(word: str) -> tuple[str, ...]:
         UnknownNameError: It is neither.
         LabelDataError: The file holds none, or one without a place for the name.
     """
+    from linmap.data.text_files import is_file, read_text
     from linmap.evaluation import TEMPLATES, load_templates
 
     if word in TEMPLATES:
         return load_templates(word)
     path = Path(word)
-    if not path.is_file():
+    if not is_file(path):
         raise UnknownNameError("set of templates, or file,", word, TEMPLATES)
-    try:
-        lines = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except UnicodeDecodeError as error:
-        raise LabelDataError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8.") from error
+    text = read_text(path, "file of prompts", LabelDataError)
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
     without = [line for line in lines if "{}" not in line]
     if without or not lines:
         found = f"{without[0]!r} has no {{}}" if without else "it holds no line"

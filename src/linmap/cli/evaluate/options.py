@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "MAX_SEED",
     "AsJson",
     "BatchSize",
     "Classes",
     "Control",
+    "ControlSeed",
     "Data",
     "Device",
     "Images",
@@ -26,6 +28,7 @@ __all__ = [
     "Plot",
     "Split",
     "Templates",
+    "why_no_picture",
 ]
 
 
@@ -37,16 +40,29 @@ class Control(StrEnum):
     RANDOM_ENCODER = "random-encoder"
 
 
+MAX_SEED = 2**32 - 1
+"""What every generator of random numbers takes."""
+
+
+def why_no_picture(path: Path) -> str | None:
+    """Why no picture can be written to `path`, as far as that can be told beforehand; None where it can."""
+    try:
+        if path.suffix.lower() != ".png" or path.is_dir():
+            return f"{path} names no PNG file; give a name that ends in .png."
+        if not path.parent.is_dir():
+            return f"there is no folder {path.parent}; make it first."
+        path.with_name(f"{path.stem}.part.png").exists()  # the name it is written under first, which may be too long
+    except OSError as error:
+        return f"{path} cannot be written ({error.strerror}); give another name."
+    if not os.access(path.parent, os.W_OK):
+        return f"nothing can be written in {path.parent}; name another folder."
+    return None
+
+
 def _picture(path: Path | None) -> Path | None:
     """The path, if a picture can be written there: said before the hours, not after them."""
-    if path is None:
-        return None
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise typer.BadParameter(f"{path} names no PNG file; give a name that ends in .png.")
-    if not path.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {path.parent}; make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise typer.BadParameter(f"nothing can be written in {path.parent}; name another folder.")
+    if path is not None and (reason := why_no_picture(path)):
+        raise typer.BadParameter(reason)
     return path
 
 
@@ -80,6 +96,9 @@ Classes = Annotated[
 Templates = Annotated[
     str,
     typer.Option(metavar="NAME", help="imagenet-80, imagenet-7, plain, or a file of prompts with {} for the name."),
+]
+ControlSeed = Annotated[
+    int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of the control: the shuffle, or the untrained weights.")
 ]
 PerClass = Annotated[
     int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N photos of each class.")

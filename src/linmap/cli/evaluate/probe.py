@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linmap.cli.evaluate.options import (
+    MAX_SEED,
     AsJson,
     BatchSize,
     Classes,
@@ -57,7 +58,7 @@ def probe(
         list[int] | None,
         typer.Option(min=1, metavar="N", help="Also a probe on N photos a class, drawn three times; may be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of what is held out and drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of what is held out and drawn.")] = 0,
     classes: Classes = None,
     templates: Templates = "imagenet-80",
     model: ModelName = None,
@@ -90,11 +91,14 @@ def probe(
 
     shown = announce(model, device)
     from linmap.cli.evaluate.labelled import first_of_each, read_named, templates_named
+    from linmap.cli.evaluate.output import confusion_is_drawn, plot_files
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import read_labelled
     from linmap.evaluation import linear_probe, n_shot
 
     prompts = templates_named(templates)
+    if plot is not None:
+        plot_files(plot, ["", "-confusion", "-shots"] if shots else ["", "-confusion"])
     unreadable = UnreadableImages(max_unreadable)
     given, names = read_named(images, labels, classes, unreadable)
     if test_images is None and test_labels is None:
@@ -103,6 +107,7 @@ def probe(
         tested = read_labelled(test_images or images, test_labels, classes=names, unreadable=unreadable)
         train, test = first_of_each(given, limit), first_of_each(tested, limit)
         _warn_of_photos_in_both(train, test)
+    draws_confusion = confusion_is_drawn(plot, len(names))
     dual = load_dual_encoder(model, device, texts=False)
     seen = _features(dual, train, list(names), unreadable, batch_size)
     met = _features(dual, test, list(names), unreadable, batch_size)
@@ -124,7 +129,7 @@ def probe(
         "test_labels": None if test_labels is None else str(test_labels),
         "model": shown,
     }
-    _write(found, few, beside, list(names), facts, templates, plot=plot, as_json=as_json)
+    _write(found, few, beside, list(names), facts, templates, draws_confusion, plot=plot, as_json=as_json)
 
 
 def held_out(labelled: list[Labelled], share: float, seed: int) -> tuple[list[Labelled], list[Labelled]]:
@@ -193,6 +198,7 @@ def _write(
     labels: list[str],
     facts: dict[str, Any],
     templates: str,
+    draws_confusion: bool,
     *,
     plot: Path | None,
     as_json: bool,
@@ -243,7 +249,9 @@ def _write(
         table,
         per_class_table(scores),
     ]
-    plots = {"": lambda path: plot_sweep(found, path), "-confusion": lambda path: plot_confusion(scores, path)}
+    plots = {"": lambda path: plot_sweep(found, path)}
+    if draws_confusion:
+        plots["-confusion"] = lambda path: plot_confusion(scores, path)
     if few:
         lines += ["On a few photos of each class:", shots_table(few)]
         plots["-shots"] = lambda path: plot_shots(few, path)

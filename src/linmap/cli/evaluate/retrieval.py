@@ -10,6 +10,7 @@ from linmap.cli.evaluate.options import (
     AsJson,
     BatchSize,
     Control,
+    ControlSeed,
     Data,
     Device,
     Images,
@@ -43,7 +44,7 @@ def retrieval(
     control: Annotated[
         Control, typer.Option(help="What is measured beside the model; chance always stands there.")
     ] = Control.NONE,
-    seed: Annotated[int, typer.Option(help="Of the control: the shuffle, or the untrained weights.")] = 0,
+    seed: ControlSeed = 0,
     captions_per_image: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Only the first N captions of each.", show_default="all")
     ] = None,
@@ -81,9 +82,11 @@ def retrieval(
     from linmap.cli.evaluate.pairs import embed_pairs, read_pairs
     from linmap.data.images import UnreadableImages
     from linmap.evaluation import plot_recall, retrieval_table
+    from linmap.evaluation.retrieval import photos_of_a_part
 
     unreadable = UnreadableImages(max_unreadable)
     captioned = read_pairs(data, images, split, limit, unreadable)
+    photos_of_a_part(len(captioned), folds)  # before the hours, not after them
     dual = load_dual_encoder(model, device)
     pairs = embed_pairs(dual, captioned, unreadable, batch_size=batch_size, captions_each=captions_per_image)
     scores = _scores(pairs.images, pairs, folds, pairs.captions)
@@ -108,6 +111,7 @@ def retrieval(
         "images": scores.images,
         "texts": scores.texts,
         "duplicates": scores.duplicates,
+        "repeated": scores.repeated,
         "folds": folds,
         "captions_per_image": captions_per_image,
         "left_out": len(unreadable.errors),
@@ -145,6 +149,7 @@ def _headline(report: dict[str, Any]) -> str:
     parts = f"; mean over {report['folds']} equal parts" if report["folds"] > 1 else ""
     left = f"; left out: {report['left_out']} photos that cannot be read" if report["left_out"] else ""
     same = f"; {report['duplicates']} captions stand under several photos" if report["duplicates"] else ""
+    same += f"; {report['repeated']} stand under the same photo before" if report["repeated"] else ""
     return (
         f"{report['model']}: {report['images']} photos and {report['texts']} captions of {report['data']}, "
         f"{where}{parts}{left}{same}"

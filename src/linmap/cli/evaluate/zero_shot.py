@@ -70,7 +70,7 @@ def zero_shot(
 
     shown = announce(model, device)
     from linmap.cli.evaluate.labelled import classifier_of, first_of_each, read_named, templates_named
-    from linmap.cli.evaluate.output import class_rows, write
+    from linmap.cli.evaluate.output import class_rows, confusion_is_drawn, plot_files, write
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import read_labelled
     from linmap.evaluation import (
@@ -84,12 +84,15 @@ def zero_shot(
     )
 
     prompts = templates_named(templates)
+    if plot is not None:
+        plot_files(plot, ["", "-shift"] if shift else [""])
     folders = _folders(shift or [], first=images)
     unreadable = UnreadableImages(max_unreadable)
     first, names = read_named(images, labels, classes, unreadable)
     sets = {images.name or str(images): first}
     for name, folder in folders.items():
         sets[name] = read_labelled(folder, classes=names, unreadable=unreadable)
+    draws_confusion = confusion_is_drawn(plot, len(names))
     dual = load_dual_encoder(model, device)
     classifier = classifier_of(dual, names.values(), prompts)
     seen = {
@@ -113,8 +116,8 @@ def zero_shot(
                 "name": row.name,
                 "accuracy": round(row.scores.accuracy, 2),
                 "mean_per_class": round(row.scores.mean_per_class, 2),
-                "drop": round(row.drop, 2),
-                "relative_drop": None if row.relative_drop is None else round(row.relative_drop, 2),
+                "drop": round(row.drop, 2) + 0.0,  # no -0.0
+                "relative_drop": None if row.relative_drop is None else round(row.relative_drop, 2) + 0.0,
                 "n": row.scores.n,
                 "chance": round(row.scores.chance, 2),
                 "majority": round(row.scores.majority, 2),
@@ -135,7 +138,7 @@ def zero_shot(
         f"chance {scores.chance:.1f} %   majority {scores.majority:.1f} % ({scores.majority_class})",
         per_class_table(scores),
     ]
-    plots = {"": lambda path: plot_confusion(scores, path)}
+    plots = {"": lambda path: plot_confusion(scores, path)} if draws_confusion else {}
     if rows:
         lines += ["The same classifier on other test sets; the drop is against the first:", shift_table(rows)]
         plots["-shift"] = lambda path: plot_shift(rows, path)
@@ -144,11 +147,15 @@ def zero_shot(
 
 def _folders(words: list[str], first: Path) -> dict[str, Path]:
     """The further test sets by their names: `NAME=DIR`, or `DIR`, which is called as the folder."""
+    from linmap.data.text_files import is_folder
+
     folders: dict[str, Path] = {}
     for word in words:
         name, equals, folder = word.partition("=")
-        if not equals or Path(word).is_dir():
+        if not equals or is_folder(Path(word)):
             name, folder = Path(word).name, word
+        if not folder.strip():
+            raise LabelDataError(f"--shift {word} names no folder; give --shift NAME=DIR.")
         if not name.strip() or name in folders or name == first.name:
             raise LabelDataError(
                 f"Two test sets are called {name!r}, or one has no name ({word}); give each its own: --shift NAME=DIR."
