@@ -29,7 +29,7 @@ def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
         return Path(snapshot_download(str(name), allow_patterns=patterns, **hub))
     except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise BackboneError(
-            f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {first_line(error)} "
+            f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {first_line(error).rstrip('.')}. "
             "Give a directory that save_pretrained wrote, or the id of a repository you can reach."
         ) from error
 
