@@ -40,8 +40,8 @@ def open_clip_tokenizer(architecture: str) -> PreTrainedTokenizerBase:
         tokenizer: Any = AutoTokenizer.from_pretrained(named)
     except (OSError, ValueError) as error:
         raise BackboneError(
-            f"There is no tokenizer at {named!r}, which open_clip's {architecture!r} uses: {first_line(error)} Connect, "
-            "or give the processor one."
+            f"There is no tokenizer at {named!r}, which open_clip's {architecture!r} uses: {first_line(error)} "
+            "Connect, or give the processor one."
         ) from error
     if clean == "canonicalize":
         _canonicalize(tokenizer)

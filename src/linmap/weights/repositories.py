@@ -28,8 +28,9 @@ def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
         patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md"]
         return Path(snapshot_download(str(name), allow_patterns=patterns, **hub))
     except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        said = first_line(error).rstrip(".")
         raise BackboneError(
-            f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {first_line(error).rstrip('.')}. "
+            f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {said}. "
             "Give a directory that save_pretrained wrote, or the id of a repository you can reach."
         ) from error
 
