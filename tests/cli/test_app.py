@@ -81,6 +81,8 @@ def test_a_program_that_is_interrupted_ends_quietly(model_dir, photos):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell lets what it starts in the background ignore the signal, and children would, too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline()  # the first caption: it works

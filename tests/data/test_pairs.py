@@ -87,7 +87,19 @@ def test_photos_without_a_number_are_told_apart_by_their_names(
 ) -> None:
     photos = [pictures[0], pictures[1], str(pictures[0]), Image.open(pictures[0])]
     batch = collator([{"image": photo, "caption": "a"} for photo in photos])
-    assert batch["image_ids"].tolist() == [0, 1, 0, 3]
+    first, second, again, picture = batch["image_ids"].tolist()
+    assert first == again
+    assert len({first, second, picture}) == 3
+
+
+def test_numbers_by_name_are_the_same_in_every_batch_and_process(
+    collator: DualPairCollator, pictures: list[Path]
+) -> None:
+    def numbers(*photos: Path) -> list[int]:
+        return collator([{"image": photo, "caption": "a"} for photo in photos])["image_ids"].tolist()
+
+    assert numbers(pictures[0], pictures[1]) == numbers(pictures[1], pictures[0])[::-1]
+    assert numbers(pictures[0]) != numbers(pictures[1])
 
 
 def test_captions_of_one_photo_and_of_its_copies_are_never_each_other_s_negatives(
