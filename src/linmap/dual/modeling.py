@@ -145,7 +145,7 @@ class DualEncoderModel(DualCheckpoints):
 
         Args:
             input_ids: (texts, length) int64 from the processor.
-            attention_mask: (texts, length), 0 on padding; None counts every id as text.
+            attention_mask: (texts, length), 0 on padding; None takes the ids as they stand (see `TextEncoder`).
 
         Returns:
             (texts, text_feature_dim), not normalised.
@@ -184,7 +184,7 @@ class DualEncoderModel(DualCheckpoints):
 
         Args:
             input_ids: (texts, length) int64.
-            attention_mask: (texts, length), 0 on padding; None counts every id as text.
+            attention_mask: (texts, length), 0 on padding; None takes the ids as they stand (see `TextEncoder`).
             text_features: Instead of ids: (texts, text_feature_dim) from `encode_texts`.
 
         Returns:
