@@ -188,7 +188,7 @@ def n_shot(
         shots: Photos a class.
         seeds: One draw each; at least two, since one draw says nothing of the spread.
         validation: Features and targets to choose the strength on. `None` draws min(shots, 4) further photos a
-            class for that, as CoOp does (arXiv 2109.01134, section 4.1).
+            class for that, as the code of CoOp does (arXiv 2109.01134).
         class_names: For errors; `None` calls the classes by their numbers.
 
     Returns:
