@@ -145,10 +145,10 @@ def test_a_live_open_clip_model_brings_its_own_preprocessing_and_size() -> None:
 
 
 def test_a_random_siglip_of_open_clip_starts_with_its_own_bias_and_loss() -> None:
-    from linmap.dual.pretrained import _Temperature
+    from linmap.dual.pretrained import _start_of
 
-    start = _Temperature(open_clip.get_model_config("ViT-B-16-SigLIP"))
-    assert (start.logit_scale.exp().item(), start.logit_bias.item()) == (pytest.approx(1 / 0.07), -10.0)
+    scale, bias = _start_of(open_clip.get_model_config("ViT-B-16-SigLIP"))
+    assert (scale.exp().item(), bias.item()) == (pytest.approx(1 / 0.07), -10.0)
 
 
 def test_a_model_without_its_image_processor_is_not_saved_where_it_could_not_be_loaded(

@@ -6,12 +6,10 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from linmap.data.images import PHOTO_SUFFIXES
 from linmap.errors import PhotoNotFoundError
 
-__all__ = ["PHOTO_SUFFIXES", "photos_named"]
-
-PHOTO_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What is taken from a folder; a file that is named itself may be called anything."""
+__all__ = ["photos_named"]
 
 
 def photos_named(words: Iterable[str]) -> Iterator[tuple[str, PhotoNotFoundError | None]]:

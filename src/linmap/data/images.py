@@ -23,6 +23,7 @@ __all__ = [
     "MAX_ASPECT_RATIO",
     "MAX_JPEG_PIXELS",
     "MAX_PIXELS",
+    "PHOTO_SUFFIXES",
     "EncodedPhoto",
     "Photo",
     "UnreadableImages",
@@ -42,6 +43,9 @@ MAX_ASPECT_RATIO = 1000
 
 KEPT_PIXELS = 25_000_000
 """A photo with more pixels is shrunk by a whole factor: encoders look at a few hundred pixels a side."""
+
+PHOTO_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What counts as a photo in a folder; a file that is named itself may be called anything."""
 
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
 _open_lock = threading.Lock()  # warnings.catch_warnings is not safe between threads

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linmap.data.images import Photo, UnreadableImages
+from linmap.data.images import PHOTO_SUFFIXES, Photo, UnreadableImages
 from linmap.data.text_files import is_file, is_folder, is_unicode, place_of, read_json, read_text
 from linmap.errors import LabelDataError, UnknownNameError, UnreadableImageError
 
@@ -18,8 +18,6 @@ __all__ = ["Labelled", "class_targets", "labels_of", "read_class_names", "read_l
 
 logger = logging.getLogger(__name__)
 
-PHOTO_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What counts as a photo in a folder; a file that a labels file names may be called anything."""
 
 MEND = "mend it, or give a CSV file"
 

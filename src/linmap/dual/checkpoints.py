@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from linmap import encoders, text_encoders
 from linmap.cards import write_model_card
 from linmap.dual import pretrained
 from linmap.dual.configuration import DualEncoderConfig
+from linmap.dual.reading import device_of, dtype_named, kind_of, tensors_in
 from linmap.dual.towers import image_tower, text_tower
-from linmap.errors import ConfigurationError, ProjectionError, UnknownNameError
+from linmap.errors import ConfigurationError, ProjectionError
 from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
 
@@ -244,9 +243,9 @@ class DualCheckpoints(SharedOnHub):
                 "device_map, image_encoder, text_encoder."
             )
         directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
-        asked = _dtype(dtype)
+        asked = dtype_named(dtype)
         unexpected: set[str] = set()
-        if config is None and _kind_of(directory) in pretrained.TWO_TOWERS:
+        if config is None and kind_of(directory) in pretrained.TWO_TOWERS:
             if image_encoder is not None or text_encoder is not None:
                 raise ConfigurationError(
                     f"{pretrained_model_name_or_path} is a whole model with both its towers; it takes no others. Join "
@@ -264,10 +263,10 @@ class DualCheckpoints(SharedOnHub):
             )
             unexpected = model._load_learned(directory)
         for tower in model.frozen_towers().values():
-            saved_in = _dtype(tower.config.dtype)
+            saved_in = dtype_named(tower.config.dtype)
             nn.Module.to(tower, asked or saved_in or tower.dtype)
         model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
-        if (place := _device(device_map)) is not None:
+        if (place := device_of(device_map)) is not None:
             nn.Module.to(model, place)
         model._remember_frozen().eval()
         if output_loading_info:
@@ -372,7 +371,7 @@ class DualCheckpoints(SharedOnHub):
 
     def _load_learned(self, directory: Path) -> set[str]:
         """Fills what the checkpoint holds; returns the names of what else is in the file."""
-        held = _learned_in(directory)
+        held = tensors_in(directory)
         if held is None:
             found = ", ".join(sorted(path.name for path in directory.iterdir())) or "nothing"
             raise ProjectionError(f"{directory} holds no {SAFE_WEIGHTS_NAME} with what was learned. Found: {found}.")
@@ -388,45 +387,3 @@ class DualCheckpoints(SharedOnHub):
             )
         self.load_state_dict({key: held[key] for key in own}, strict=False)
         return held.keys() - own.keys()
-
-
-def _dtype(asked: torch.dtype | str | None) -> torch.dtype | None:
-    """What a word for a number format means; None for none, and for `"auto"`."""
-    if asked is None or asked == "auto" or isinstance(asked, torch.dtype):
-        return asked if isinstance(asked, torch.dtype) else None
-    found = getattr(torch, asked.removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
-        raise UnknownNameError("dtype", asked, ("auto", "bfloat16", "float16", "float32"))
-    return found
-
-
-def _learned_in(directory: Path) -> dict[str, Tensor] | None:
-    """The tensors of a checkpoint, in one file or in shards; None where there are none."""
-    index = directory / SAFE_WEIGHTS_INDEX_NAME
-    if (directory / SAFE_WEIGHTS_NAME).is_file():
-        return load_file(directory / SAFE_WEIGHTS_NAME)
-    if not index.is_file():
-        return None
-    shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    return {key: value for shard in shards for key, value in load_file(directory / shard).items()}
-
-
-def _kind_of(directory: Path) -> str | None:
-    file = directory / CONFIG_NAME
-    return json.loads(file.read_text(encoding="utf-8")).get("model_type") if file.is_file() else None
-
-
-def _device(device_map: Any) -> torch.device | None:
-    if device_map is None:
-        return None
-    if isinstance(device_map, Mapping):
-        if set(device_map) != {""}:
-            raise ConfigurationError(
-                f"device_map={dict(device_map)!r}: a dual encoder stays on one device. Give it as device_map='cuda' or "
-                "{'': 'cuda'}."
-            )
-        device_map = device_map[""]
-    if device_map == "auto":
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return accelerator or torch.device("cpu")
-    return torch.device(device_map)

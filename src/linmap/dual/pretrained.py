@@ -93,7 +93,7 @@ def open_clip_pair(
         return _taken_apart(
             load_encoder(str(parsed), **random),
             load_text_encoder(str(parsed), **random),
-            _Temperature(model_config(parsed.id.partition("/")[0])),
+            *_start_of(model_config(parsed.id.partition("/")[0])),
         )
     architecture = parsed.id.partition("/")[0]
     preprocessing = None
@@ -115,17 +115,14 @@ def open_clip_pair(
     seen = loaded_tower(parsed, image_tower, dict(model_args), fingerprint, preprocessing=preprocessing)
     images = encoder_of(seen, fingerprint)
     texts = facts_of_text_tower(text_tower, architecture, text_args, fingerprint)
-    return _taken_apart(images, text_loading.encoder_of(texts, fingerprint), model)
+    return _taken_apart(images, text_loading.encoder_of(texts, fingerprint), model.logit_scale, model.logit_bias)
 
 
-class _Temperature(nn.Module):
-    """Where an architecture starts, for models with random weights: CLIP's 1/0.07 (section 2.5) if it says nothing."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__()
-        bias = config.get("init_logit_bias")
-        self.logit_scale = torch.tensor(float(config.get("init_logit_scale", math.log(1 / 0.07))))
-        self.logit_bias = None if bias is None else torch.tensor(float(bias))
+def _start_of(config: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+    """Scale and bias that an architecture of open_clip starts with: CLIP's 1/0.07 (section 2.5) if it says nothing."""
+    bias = config.get("init_logit_bias")
+    scale = torch.tensor(float(config.get("init_logit_scale", math.log(1 / 0.07))))
+    return scale, None if bias is None else torch.tensor(float(bias))
 
 
 def _side_of(model: nn.Module) -> int | None:
@@ -136,9 +133,8 @@ def _side_of(model: nn.Module) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _taken_apart(images: ImageEncoder, texts: TextEncoder, model: nn.Module) -> PretrainedPair:
+def _taken_apart(images: ImageEncoder, texts: TextEncoder, scale: Any, bias: Any) -> PretrainedPair:
     image_matrix, text_matrix = images.take_projection(), texts.take_projection()
-    scale, bias = model.logit_scale, getattr(model, "logit_bias", None)
     return PretrainedPair(
         image_encoder=images,
         text_encoder=texts,

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,37 +15,12 @@ from safetensors.torch import load_file
 from linmap.recipes import train
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.recipe import load_recipe, recipe_from_dict
+from tests.recipes.killed_runs import assert_bit_equal, train_and_kill, weights_of
 
-DEADLINE = 120  # seconds
 SETTINGS = {
     "locked towers": {"image_dropout": 0.2},
     "both towers learn": {"trained_towers": ["image", "text"], "mini_batch_size": 4},
 }
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def assert_bit_equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == two.keys()
-    assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def train_and_kill(recipe: Path, output: Path, at: Callable[[], bool]) -> None:
-    """Runs `linmap train` in a process of its own and ends it with SIGKILL as soon as `at()` holds."""
-    code = "import sys, torch; torch.set_num_threads(int(sys.argv.pop(1))); from linmap.cli.app import main; main()"
-    command = [sys.executable, "-c", code, str(torch.get_num_threads()), "train", str(recipe), "--output", str(output)]
-    process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + DEADLINE
-        while process.poll() is None and not at():
-            assert time.monotonic() < end, "the run did not get so far in time"
-            time.sleep(0.001)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == -signal.SIGKILL, "the run had ended before it could be killed"
 
 
 @pytest.mark.parametrize("model", SETTINGS.values(), ids=SETTINGS)
