@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
-from linmap.data.images import Photo, open_photo
-from linmap.errors import CaptioningError, LinmapError, UnreadableImageError
+from linmap.data.ahead import PhotoCaption, answers_in_order, fitting_in_memory, photo_pixels
+from linmap.data.images import Photo
+from linmap.errors import CaptioningError
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
@@ -24,24 +21,6 @@ __all__ = ["PhotoCaption", "caption_photos"]
 
 MAX_NEW_TOKENS = 30
 """Caption length for a model whose generation config names none; its own default is 20 tokens with the prompt."""
-
-READING_THREADS = min(4, os.cpu_count() or 1)
-"""Decoding and resizing release the interpreter lock; more threads than this only take cores from the model."""
-
-
-@dataclass(frozen=True)
-class PhotoCaption:
-    """What became of one photo: a caption, or the error that says why there is none.
-
-    Args:
-        photo: The photo as it was given.
-        caption: The caption; `None` where `error` is set.
-        error: Why the photo could not be read; `None` where `caption` is set.
-    """
-
-    photo: Photo
-    caption: str | None = None
-    error: LinmapError | None = None
 
 
 def caption_photos(
@@ -97,12 +76,7 @@ class _Batching:
 
     def read(self, photo: Photo) -> torch.Tensor:
         """Pixel values (channels, height, width) of `photo`; called from the reading threads."""
-        picture = open_photo(photo)
-        try:
-            return self.processor.image_processor(images=[picture], return_tensors="pt")["pixel_values"][0]
-        except (ValueError, OSError, MemoryError) as error:
-            reason = f"it cannot be prepared for the encoder ({picture.width} x {picture.height}: {error})"
-            raise UnreadableImageError(str(photo), reason) from error
+        return photo_pixels(photo, self.processor.image_processor)
 
     def inputs(self, pixels: list[torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
         return {
@@ -122,53 +96,11 @@ def _captions(
     batch_size: int,
     generation: dict[str, Any],
 ) -> Iterator[PhotoCaption]:
-    page: list[PhotoCaption] = []  # answers not yet given; those of photos still to be captioned hold neither text
-    pixels: list[torch.Tensor] = []  # of the photos still to be captioned, in their order
-
-    def answered() -> Iterator[PhotoCaption]:
-        captions = iter(_generate(model, batching, pixels, generation) if pixels else [])
-        for answer in page:
-            yield answer if answer.error else PhotoCaption(answer.photo, caption=next(captions))
-
-    with closing(_read_ahead(batching, photos, depth=2 * batch_size)) as reading:
-        for photo, future in reading:
-            try:
-                pixels.append(future.result())
-            except LinmapError as error:
-                page.append(PhotoCaption(photo, error=error))
-            else:
-                page.append(PhotoCaption(photo))
-            if len(pixels) == batch_size or not pixels:
-                yield from answered()
-                page, pixels = [], []
-        yield from answered()
-
-
-def _read_ahead(
-    batching: _Batching, photos: Iterable[Photo], depth: int
-) -> Generator[tuple[Photo, Future[torch.Tensor]], None, None]:
-    pool = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="linmap-photos")
-    waiting: deque[tuple[Photo, Future[torch.Tensor]]] = deque()
-    try:
-        for photo in photos:
-            waiting.append((photo, pool.submit(batching.read, photo)))
-            if len(waiting) > depth:
-                yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _generate(
-    model: LinearVisionPrefixModel, batching: _Batching, pixels: list[torch.Tensor], generation: dict[str, Any]
-) -> list[str]:
-    try:
-        with torch.inference_mode():
+    def answer(pixels: list[torch.Tensor]) -> list[str]:
+        with torch.inference_mode(), fitting_in_memory(len(pixels), model.device):
             generated = model.generate(**batching.inputs(pixels, model.device), **generation)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise CaptioningError(
-            f"{len(pixels)} photos at a time do not fit in the memory of {model.device}; "
-            "take a smaller batch size or fewer beams."
-        ) from error
-    return batching.captions(generated)
+        return batching.captions(generated)
+
+    with closing(answers_in_order(photos, batching.read, answer, batch_size)) as answers:
+        for one in answers:
+            yield PhotoCaption(one.asked, one.result, one.error)
