@@ -50,6 +50,10 @@ KINDS: Mapping[str, CardKind] = MappingProxyType(
             "zero-shot-image-classification",
             ("linmap", "dual-encoder", "clip", "contrastive", "image-text-retrieval", "arxiv:2103.00020"),
         ),
+        "decap": CardKind(
+            "image-to-text",
+            ("linmap", "decap", "image-captioning", "text-only-training", "arxiv:2303.03032"),
+        ),
     }
 )
 
@@ -65,10 +69,11 @@ def model_card(
     """The card as an object; `str(card)` is what stands in the README.md of a model folder.
 
     Args:
-        kind: `"linear_vision_prefix"` or `"dual_encoder"`.
+        kind: `"linear_vision_prefix"`, `"dual_encoder"` or `"decap"`.
         backbones: The parts around what was learned, each under its role, as `Fingerprint.to_dict` gives them:
-            `"encoder"` and `"language_model"` of a prefix, `"image_encoder"` and `"text_encoder"` of a dual encoder.
-            Of a part that is not there the card says that the model takes precomputed features.
+            `"encoder"` and `"language_model"` of a prefix, `"image_encoder"` and `"text_encoder"` of a dual encoder,
+            `"dual_encoder"` and a frozen `"decoder"` of DeCap. Of a part that is not there the card says that the model
+            takes precomputed features.
         trained: The roles of those that went on learning; the others are frozen.
         training: How the projection was made. `command` (str), `recipe` (mapping or YAML text), `data` (text, or a
             mapping of facts) and `license` (of the projection, an identifier the Hub knows) have places of their own;

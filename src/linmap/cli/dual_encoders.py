@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from linmap.cli.models import (
     CAPTIONER,
@@ -17,19 +17,12 @@ from linmap.cli.models import (
 from linmap.errors import EvaluationError, ModelNotFoundError
 
 if TYPE_CHECKING:
-    from linmap.dual.modeling import DualEncoderModel
-    from linmap.dual.processing import DualEncoderProcessor
+    from linmap.dual.named import DualEncoder
 
-__all__ = ["DualEncoder", "announce", "dual_encoder_folder", "load_dual_encoder"]
+__all__ = ["announce", "dual_encoder_folder", "load_dual_encoder"]
 
+BUNDLED = (None, "default")
 OPEN_CLIP = "open_clip:"
-
-
-class DualEncoder(NamedTuple):
-    """A model on its device, and its processor."""
-
-    model: DualEncoderModel
-    processor: DualEncoderProcessor
 
 
 def announce(name: str | None, device: str) -> str:
@@ -48,12 +41,12 @@ def announce(name: str | None, device: str) -> str:
         _checked_config(dual_encoder_folder(name))
     quiet_libraries()
     no_bars_off_terminals()
-    return name or "the bundled dual encoder"
+    return "the bundled dual encoder" if name in BUNDLED else str(name)
 
 
 def dual_encoder_folder(name: str | None) -> Path:
-    """The local folder of a dual encoder; `None` is the bundled one. See `model_folder`."""
-    if name is None:
+    """The local folder of a dual encoder; `None` and `"default"` are the bundled one. See `model_folder`."""
+    if name in BUNDLED:
         from linmap.hub import default_dual_encoder
 
         return Path(default_dual_encoder())
@@ -64,7 +57,7 @@ def load_dual_encoder(name: str | None, device: str = "auto", *, texts: bool = T
     """Loads a model with its towers, and its processor.
 
     Args:
-        name: Folder, Hub id, `"open_clip:NAME/TAG"`, or `None` for the bundled model.
+        name: Folder, Hub id, `"open_clip:NAME/TAG"`, `None` or `"default"` for the bundled model.
         device: One of `linmap.cli.devices.DEVICES`, with or without a number.
         texts: Whether a text encoder is needed; an image encoder always is.
 
@@ -74,7 +67,7 @@ def load_dual_encoder(name: str | None, device: str = "auto", *, texts: bool = T
     from linmap.cli.devices import device_for
 
     place = device_for(device)
-    dual = _open_clip(name) if name is not None and name.startswith(OPEN_CLIP) else _from_folder(name)
+    dual = _loaded(name)
     for part, encoder, needed in (
         ("image", dual.model.image_encoder, True),
         ("text", dual.model.text_encoder, texts),
@@ -85,27 +78,18 @@ def load_dual_encoder(name: str | None, device: str = "auto", *, texts: bool = T
     return dual
 
 
-def _open_clip(name: str) -> DualEncoder:
-    from linmap.dual.modeling import DualEncoderModel
-    from linmap.dual.processing import DualEncoderProcessor
+def _loaded(name: str | None) -> DualEncoder:
+    if name is not None and name.startswith(OPEN_CLIP):
+        place = name
+    else:
+        folder = dual_encoder_folder(name)
+        if _checked_config(folder)["model_type"] == DUAL_ENCODER:
+            require_processor(folder)
+        place = str(folder)
+    from linmap.dual import named
 
-    with one_line(name):
-        model = DualEncoderModel.from_open_clip(name.removeprefix(OPEN_CLIP))
-        return DualEncoder(model, DualEncoderProcessor.for_model(model))
-
-
-def _from_folder(name: str | None) -> DualEncoder:
-    folder = dual_encoder_folder(name)
-    ours = _checked_config(folder)["model_type"] == DUAL_ENCODER
-    if ours:
-        require_processor(folder)
-    from linmap.dual.modeling import DualEncoderModel
-    from linmap.dual.processing import DualEncoderProcessor
-
-    with one_line(folder):
-        model = DualEncoderModel.from_pretrained(folder)
-        processor = DualEncoderProcessor.from_pretrained(folder) if ours else DualEncoderProcessor.for_model(model)
-    return DualEncoder(model, processor)
+    with one_line(place):
+        return named.load_dual_encoder(place)
 
 
 def _checked_config(folder: Path) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from transformers.utils import ModelOutput
 from linmap import encoders, text_encoders
 from linmap.dual.checkpoints import DualCheckpoints
 from linmap.dual.configuration import DualEncoderConfig
+from linmap.dual.fingerprints import text_fingerprint
 from linmap.dual.losses import sigmoid_loss, softmax_loss
 from linmap.errors import ConfigurationError
+from linmap.weights import Fingerprint
 
 __all__ = ["DualEncoderModel", "DualEncoderOutput"]
 
@@ -196,6 +198,13 @@ class DualEncoderModel(DualCheckpoints):
         if text_features is not None and input_ids is None:
             return self._project_texts(text_features)
         raise ConfigurationError("Give either input_ids or text_features, and not both.")
+
+    def text_fingerprint(self) -> Fingerprint:
+        """The identity of the text side: models whose digests agree give the same text the same embedding.
+
+        It covers the text tower, its pooling and context, and the text head; the image side does not count.
+        """
+        return text_fingerprint(self)
 
     def forward(
         self,

@@ -16,14 +16,15 @@ from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME
 from linmap import encoders, language
 from linmap.cards import write_model_card
 from linmap.errors import BackboneError, ConfigurationError, ProjectionError
-from linmap.prefix.configuration import LinearVisionPrefixConfig
-from linmap.prefix.frozen_parts import (
-    named_encoder,
-    named_language_model,
-    own_encoder,
+from linmap.language.recorded import (
+    LANGUAGE_MODEL_ARGUMENTS,
+    portable_config,
     record_of,
-    require_fit,
+    recorded_language_model,
+    savable,
 )
+from linmap.prefix.configuration import LinearVisionPrefixConfig
+from linmap.prefix.frozen_parts import named_encoder, own_encoder, require_fit
 from linmap.weights.records import put_down
 from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
@@ -34,18 +35,6 @@ IMAGE_TOKEN = "<image>"
 ENCODER_FOLDER = "encoder"
 LANGUAGE_MODEL_FOLDER = "language_model"
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
-LANGUAGE_MODEL_ARGUMENTS = (
-    "dtype",
-    "torch_dtype",
-    "device_map",
-    "quantization_config",
-    "attn_implementation",
-    "gguf_file",
-    "max_memory",
-    "offload_folder",
-    "offload_buffers",
-    "offload_state_dict",
-)
 # what they ask for is how a checkpoint is read anyway
 NEEDLESS_ARGUMENTS = ("use_safetensors", "low_cpu_mem_usage", "weights_only")
 
@@ -117,7 +106,7 @@ class PrefixCheckpoints(SharedOnHub):
             backbones["language_model"] = record_of(language_fingerprint, gguf_file)
         config = LinearVisionPrefixConfig(
             vision_config=None if encoder is None else copy.deepcopy(encoder.config),
-            text_config=_portable(language_model.config),
+            text_config=portable_config(language_model.config),
             feature_dim=feature_dim,
             features=features,
             grid_size=grid_size,
@@ -195,8 +184,10 @@ class PrefixCheckpoints(SharedOnHub):
             language_model, _ = language.load_language_model(str(directory / LANGUAGE_MODEL_FOLDER), **language_kwargs)
         else:
             hub = {name: value for name, value in hub.items() if name not in ("revision", "force_download")}
-            language_model = named_language_model(config, language_model, str(directory), hub, language_kwargs)
-        config.text_config = _portable(language_model.config)
+            language_model = recorded_language_model(
+                config, "language_model", language_model, str(directory), hub, language_kwargs
+            )
+        config.text_config = portable_config(language_model.config)
         model = cls(config, encoder, language_model)
         unexpected = model._load_projection(directory)
         if (directory / GENERATION_CONFIG_NAME).is_file():
@@ -256,7 +247,7 @@ class PrefixCheckpoints(SharedOnHub):
         if include_backbones:
             if self.encoder is not None:
                 self.encoder.save_pretrained(directory / ENCODER_FOLDER)
-            _savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
+            savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
         write_model_card(directory, backbones=self.config.backbones or {})
         if push_to_hub:
             upload(directory, repo_id or directory.name, token=token)
@@ -340,29 +331,6 @@ class PrefixCheckpoints(SharedOnHub):
         self.projector.to(torch.float32)
         self.projector.load_state_dict(loaded)
         return {key for key in held if not key.startswith(prefix)}
-
-
-def _portable(text_config: Any) -> Any:
-    """A copy of a live configuration without local paths and quantisation, and none of whose objects are shared.
-
-    Sharing them would let the composite's setter turn the language model's causal mask off.
-    """
-    text_config = copy.deepcopy(text_config)
-    text_config._name_or_path = ""
-    if hasattr(text_config, "quantization_config"):
-        del text_config.quantization_config
-    return text_config
-
-
-def _savable(language_model: PreTrainedModel) -> PreTrainedModel:
-    """The language model as plain weights: a GGUF file is held dequantised, but refuses to be saved as it is."""
-    quantizer = getattr(language_model, "hf_quantizer", None)
-    if quantizer is None or quantizer.is_serializable():
-        return language_model
-    plain = copy.copy(language_model)
-    plain.config = _portable(language_model.config)
-    plain.hf_quantizer = None  # type: ignore[assignment]
-    return plain
 
 
 def _image_token_id(

@@ -8,20 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
-
 from linmap import encoders, language
 from linmap.errors import ProjectionError
 from linmap.prefix.configuration import LinearVisionPrefixConfig
-from linmap.weights import Fingerprint
 from linmap.weights.records import hub_revision, is_verified, put_down, recorded_part
 
-__all__ = ["named_encoder", "named_language_model", "own_encoder", "record_of", "require_fit"]
-
-
-def record_of(fingerprint: Fingerprint, gguf_file: str | None) -> dict[str, Any]:
-    """What a configuration says of a language model: enough to load it again."""
-    return fingerprint.to_dict() | ({"gguf_file": gguf_file} if gguf_file else {})
+__all__ = ["named_encoder", "own_encoder", "require_fit"]
 
 
 def named_encoder(
@@ -40,33 +32,6 @@ def named_encoder(
     if name is not None and not is_verified(encoder.fingerprint, recorded):
         put_down(config, "encoder", encoder.fingerprint.to_dict())
     return encoder
-
-
-def named_language_model(
-    config: LinearVisionPrefixConfig,
-    name: str | None,
-    checkpoint: str,
-    hub: Mapping[str, Any],
-    arguments: Mapping[str, Any],
-) -> PreTrainedModel:
-    """The language model under its recorded name, or another; what cannot be told to be the same is recorded anew."""
-    recorded = recorded_part(config.backbones, "language_model", checkpoint)
-    known_file = (config.backbones or {})["language_model"].get("gguf_file")
-    options = {"revision": hub_revision(recorded), "gguf_file": known_file, **hub}
-    options |= {key: value for key, value in arguments.items() if value is not None}
-    asked = options.pop("torch_dtype", "auto")
-    asked = options.pop("dtype", asked)
-    options["dtype"] = (config.text_config.dtype or "auto") if asked == "auto" else asked
-    # a quantised file the user names in place of the recorded one is another file on purpose
-    swapped = options["gguf_file"] != known_file
-    loaded, found = language.load_language_model(
-        name or recorded.name,
-        expected=None if swapped else recorded,
-        **{key: value for key, value in options.items() if value is not None},
-    )
-    if swapped or (name is not None and not is_verified(found, recorded)):
-        put_down(config, "language_model", record_of(found, options["gguf_file"]))
-    return loaded
 
 
 def own_encoder(directory: Path, encoder_kwargs: Mapping[str, Any] | None) -> encoders.ImageEncoder:

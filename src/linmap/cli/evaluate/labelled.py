@@ -12,9 +12,9 @@ from linmap.errors import LabelDataError, UnknownNameError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linmap.cli.dual_encoders import DualEncoder
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import Labelled
+    from linmap.dual.named import DualEncoder
 
 __all__ = ["classifier_of", "first_of_each", "read_named", "templates_named"]
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from linmap.cli.dual_encoders import DualEncoder
     from linmap.data.captions import Captioned
     from linmap.data.images import Photo, UnreadableImages
+    from linmap.dual.named import DualEncoder
     from linmap.encoders import ImageEncoder
 
 __all__ = ["EmbeddedPairs", "embed_behind_random_encoder", "embed_pairs", "read_pairs"]

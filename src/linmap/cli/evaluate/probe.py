@@ -30,9 +30,9 @@ from linmap.errors import LabelDataError, MissingExtraError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linmap.cli.dual_encoders import DualEncoder
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import Labelled
+    from linmap.dual.named import DualEncoder
     from linmap.evaluation import ClassificationScores, ProbeScores, ShotScores
 
 __all__ = ["probe"]

@@ -24,8 +24,8 @@ from linmap.cli.evaluate.options import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linmap.cli.dual_encoders import DualEncoder
     from linmap.cli.evaluate.pairs import EmbeddedPairs
+    from linmap.dual.named import DualEncoder
     from linmap.evaluation import RetrievalScores
 
 __all__ = ["retrieval"]

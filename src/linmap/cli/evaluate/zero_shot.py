@@ -25,9 +25,9 @@ from linmap.errors import LabelDataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linmap.cli.dual_encoders import DualEncoder
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import Labelled
+    from linmap.dual.named import DualEncoder
 
 __all__ = ["zero_shot"]
 

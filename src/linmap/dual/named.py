@@ -1,0 +1,47 @@
+"""From a name to a dual encoder and its processor: ours, open_clip's, CLIP or SigLIP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from linmap.dual.configuration import DualEncoderConfig
+from linmap.dual.modeling import DualEncoderModel
+from linmap.dual.processing import DualEncoderProcessor
+from linmap.dual.reading import kind_of
+from linmap.hub import default_dual_encoder
+from linmap.weights.repositories import checkpoint_directory
+
+__all__ = ["DEFAULT", "OPEN_CLIP", "DualEncoder", "load_dual_encoder"]
+
+DEFAULT = "default"
+OPEN_CLIP = "open_clip:"
+
+
+class DualEncoder(NamedTuple):
+    """A model and its processor."""
+
+    model: DualEncoderModel
+    processor: DualEncoderProcessor
+
+
+def load_dual_encoder(name: str = DEFAULT, *, revision: str | None = None) -> DualEncoder:
+    """A dual encoder with its towers, in eval mode on the CPU, and its processor.
+
+    Args:
+        name: `"default"` (the bundled one), `"open_clip:NAME/TAG"`, or the folder or Hub id of a dual encoder of ours,
+            or of a CLIP or SigLIP model of transformers.
+        revision: Commit, tag or branch on the Hub.
+
+    Raises:
+        BackboneError: There is none under that name, or a tower of it cannot be found.
+        WeightsUnavailableError: Weights it names cannot be had here.
+    """
+    if name.startswith(OPEN_CLIP):
+        model = DualEncoderModel.from_open_clip(name.removeprefix(OPEN_CLIP))
+        return DualEncoder(model, DualEncoderProcessor.for_model(model))
+    folder = Path(default_dual_encoder()) if name == DEFAULT else checkpoint_directory(name, revision=revision)
+    model = DualEncoderModel.from_pretrained(folder)
+    if kind_of(folder) == DualEncoderConfig.model_type:
+        return DualEncoder(model, DualEncoderProcessor.from_pretrained(folder))
+    return DualEncoder(model, DualEncoderProcessor.for_model(model))
