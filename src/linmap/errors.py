@@ -17,6 +17,7 @@ __all__ = [
     "ImageCountError",
     "LabelDataError",
     "LinmapError",
+    "MemoryMismatchError",
     "MissingExtraError",
     "MissingJavaError",
     "ModelNotFoundError",
@@ -24,10 +25,12 @@ __all__ = [
     "PhotoNotFoundError",
     "ProjectionError",
     "RecipeError",
+    "SupportMemoryError",
     "TooManyUnreadableImagesError",
     "UnavailableDeviceError",
     "UnknownNameError",
     "UnreadableImageError",
+    "UnreadableVideoError",
     "WeightsUnavailableError",
     "first_line",
 ]
@@ -128,6 +131,15 @@ class UnreadableImageError(LinmapError, OSError):
         super().__init__(f"Cannot read {image}: {reason}.")
 
 
+class UnreadableVideoError(LinmapError, OSError):
+    """A video cannot be read; `video` is its path, `reason` why and what to do."""
+
+    def __init__(self, video: str, reason: str) -> None:
+        self.video = video
+        self.reason = reason
+        super().__init__(f"Cannot read {video}: {reason}.")
+
+
 class TooManyUnreadableImagesError(LinmapError, OSError):
     """More photos cannot be read than the user allowed to leave out; names them."""
 
@@ -160,3 +172,18 @@ class MissingExtraError(LinmapError, ImportError):
 
 class MissingJavaError(LinmapError, RuntimeError):
     """PTB tokenisation runs in Java, and there is none."""
+
+
+class SupportMemoryError(LinmapError, ValueError):
+    """A support memory cannot be made, read, built on or asked as it is; the message says which part and what to do."""
+
+
+class MemoryMismatchError(LinmapError, ValueError):
+    """The latents of a support memory come from another text tower than the model's."""
+
+    def __init__(self, found: str, needed: str) -> None:
+        super().__init__(
+            f"The memory holds latents of the text tower {found}, and the model needs those of {needed}: their "
+            "cosines would mean nothing. Build one with the model's own tower: linmap memory build CAPTIONS --model "
+            "MODEL --output DIR."
+        )

@@ -1,0 +1,220 @@
+"""A support memory on disk: `memory.json`, and for every shard a file of latents and one of captions.
+
+A shard is written under another name and moved to its own when it is whole, and `memory.json` says last that there is
+no more to come: what is cut off never passes for a whole memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from linmap.decap.rows import DTYPES, StoredRows
+from linmap.decap.stored_captions import StoredCaptions
+from linmap.errors import SupportMemoryError
+from linmap.weights import sha256_of
+
+__all__ = [
+    "FACTS_FILE",
+    "SHARD_ROWS",
+    "holds_shard",
+    "read_facts",
+    "read_shard",
+    "remove_memory",
+    "verify",
+    "write_facts",
+    "write_shard",
+]
+
+FACTS_FILE = "memory.json"
+VERSION = 1
+SHARD_ROWS = 65_536
+"""Captions in a shard: 67 MB of float16 latents 512 wide. A build that is cut off loses at most one."""
+
+AGAIN = "Fetch the memory again, or build it again: linmap memory build … --overwrite"
+
+
+def shard_files(directory: Path, number: int) -> dict[str, Path]:
+    """Where the shard of that number, from 1, keeps its latents and its captions."""
+    return {kind: directory / f"{kind}-{number:05d}.safetensors" for kind in ("latents", "captions")}
+
+
+def write_shard(directory: Path, number: int, rows: StoredRows, captions: StoredCaptions) -> dict[str, Any]:
+    """Writes a shard, each of its files in one move, and returns what `memory.json` says of it."""
+    files = shard_files(directory, number)
+    _put(files["captions"], _captions_bytes(captions))
+    tensors = {"latents": rows.values} if rows.scale is None else {"latents": rows.values, "scale": rows.scale}
+    _put(files["latents"], save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    return shard_facts(directory, number, len(rows))
+
+
+def shard_facts(directory: Path, number: int, rows: int) -> dict[str, Any]:
+    """What `memory.json` says of a shard that is written: rows, and name, bytes and sha256 of its files."""
+    described = {
+        kind: {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)}
+        for kind, file in shard_files(directory, number).items()
+    }
+    return {"rows": rows, **described}
+
+
+def holds_shard(directory: Path, number: int, captions: StoredCaptions) -> bool:
+    """Whether the shard of that number is written already.
+
+    Raises:
+        SupportMemoryError: It is, with other captions.
+    """
+    files = shard_files(directory, number)
+    if not files["latents"].is_file():  # written second
+        return False
+    if not files["captions"].is_file() or files["captions"].read_bytes() != _captions_bytes(captions):
+        raise SupportMemoryError(
+            f"{files['captions']} holds other captions than the sources give now: they were changed since. Build in "
+            "another folder, or lose what is there: --overwrite."
+        )
+    return True
+
+
+def write_facts(directory: Path, facts: dict[str, Any]) -> None:
+    """Writes `memory.json` in one move."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"format": "linmap.support_memory", "version": VERSION, **facts}, indent=1, ensure_ascii=False)
+    _put(directory / FACTS_FILE, f"{text}\n".encode())
+
+
+def read_facts(directory: Path) -> dict[str, Any]:
+    """What `memory.json` says, whether the memory is complete or not.
+
+    Raises:
+        SupportMemoryError: There is none, or it is damaged, or of a later linmap.
+    """
+    file = directory / FACTS_FILE
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SupportMemoryError(
+            f"{directory} holds no {FACTS_FILE}, so it is no support memory. Name a folder that linmap memory build or "
+            "save_pretrained wrote."
+        ) from None
+    except (OSError, RecursionError, ValueError) as error:
+        raise SupportMemoryError(f"{file} is damaged: {error}. {AGAIN}.") from error
+    if not isinstance(facts, dict) or facts.get("format") != "linmap.support_memory":
+        raise SupportMemoryError(f"{file} is not that of a support memory. {AGAIN}.")
+    if facts.get("version") != VERSION:
+        raise SupportMemoryError(
+            f"{file} is of version {facts.get('version')!r}, and this linmap reads version {VERSION}. Install a newer "
+            "linmap, or build the memory again."
+        )
+    expected = {"rows", "dim", "dtype", "shards"} if facts.get("complete") else {"build"}
+    if lacking := expected - facts.keys():
+        raise SupportMemoryError(f"{file} is damaged: it does not say {', '.join(sorted(lacking))}. {AGAIN}.")
+    return facts
+
+
+def complete_facts(directory: Path) -> dict[str, Any]:
+    """What `memory.json` says of a memory that was built to its end.
+
+    Raises:
+        SupportMemoryError: It was not; or see `read_facts`.
+    """
+    facts = read_facts(directory)
+    if not facts.get("complete"):
+        raise SupportMemoryError(
+            f"The memory in {directory} is not complete: its build was cut off. Run the same linmap memory build again "
+            "and it goes on from there."
+        )
+    return facts
+
+
+def read_shard(directory: Path, shard: dict[str, Any], dim: int, dtype: str) -> tuple[StoredRows, StoredCaptions]:
+    """A shard as tensors that lie in its files: what is not asked for is not read.
+
+    Raises:
+        SupportMemoryError: A file is missing, is of another size than `memory.json` says, or holds something else.
+    """
+    latents = _opened(_present(directory, shard["latents"]))
+    captions = _opened(_present(directory, shard["captions"]))
+    rows = StoredRows(latents["latents"], latents.get("scale"))
+    kept = StoredCaptions(captions["text"], captions["ends"])
+    if tuple(rows.values.shape) != (shard["rows"], dim) or rows.values.dtype != DTYPES[dtype]:
+        found = f"{tuple(rows.values.shape)} {str(rows.values.dtype).removeprefix('torch.')}"
+        raise SupportMemoryError(
+            f"{directory / shard['latents']['file']} holds latents {found}, and {FACTS_FILE} says "
+            f"({shard['rows']}, {dim}) {dtype}. {AGAIN}."
+        )
+    if len(kept) != len(rows):
+        raise SupportMemoryError(
+            f"{directory / shard['captions']['file']} holds {len(kept)} captions for {len(rows)} latents. {AGAIN}."
+        )
+    return rows, kept
+
+
+def verify(directory: Path) -> int:
+    """Reads every file of a memory and compares its sha256 with the one `memory.json` gives.
+
+    Returns:
+        Bytes of the files.
+
+    Raises:
+        SupportMemoryError: A file is missing or is not the one that was written; the first is named.
+    """
+    total = 0
+    for described in _files(complete_facts(directory)):
+        file = _present(directory, described)
+        if (found := sha256_of(file)) != described["sha256"]:
+            raise SupportMemoryError(
+                f"{file} is damaged or another file: its sha256 is {found}, expected {described['sha256']}. {AGAIN}."
+            )
+        total += described["bytes"]
+    return total
+
+
+def remove_memory(directory: Path) -> None:
+    """Takes away the files of a memory, `memory.json` first, and nothing else."""
+    (directory / FACTS_FILE).unlink(missing_ok=True)
+    for pattern in ("latents-?????.safetensors", "captions-?????.safetensors", "*.safetensors.part"):
+        for file in directory.glob(pattern):
+            file.unlink()
+
+
+def _files(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (shard[kind] for shard in facts["shards"] for kind in ("latents", "captions"))
+
+
+def _present(directory: Path, described: dict[str, Any]) -> Path:
+    file = directory / described["file"]
+    if not file.is_file():
+        raise SupportMemoryError(f"{file} is missing. {AGAIN}.")
+    if (found := file.stat().st_size) != described["bytes"]:
+        raise SupportMemoryError(
+            f"{file} is damaged or cut off: it has {found:,} bytes, expected {described['bytes']:,}. {AGAIN}."
+        )
+    return file
+
+
+def _opened(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise SupportMemoryError(f"{file} is damaged ({error}). {AGAIN}.") from error
+
+
+def _captions_bytes(captions: StoredCaptions) -> bytes:
+    return save({"text": captions.text.contiguous(), "ends": captions.ends.to(torch.int32)})
+
+
+def _put(file: Path, content: bytes) -> None:
+    """Writes a file in one move that survives a power cut."""
+    part = file.with_name(f"{file.name}.part")
+    with part.open("wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    part.replace(file)
