@@ -37,9 +37,9 @@ class SupportMemory:
         >>> memory.captions[memory.nearest(photo)[0]]
         'a dog'
         >>> memory.project(photo, temperature=0.1)
-        tensor([[1.0000e+00, 1.3934e-04, 4.6111e-05]])
+        tensor([[1.0000e+00, 1.4562e-04, 4.8263e-05]])
         >>> memory.support(photo, k=2, temperature=1.0)
-        Support(indices=tensor([[0, 1]]), weights=tensor([[0.5477, 0.2482]]))
+        Support(indices=tensor([[0, 1]]), weights=tensor([[0.5607, 0.2318]]))
     """
 
     def __init__(

@@ -24,10 +24,14 @@ from linmap.weights import sha256_of
 __all__ = [
     "FACTS_FILE",
     "SHARD_ROWS",
+    "complete_facts",
+    "dim_of",
     "holds_shard",
     "read_facts",
     "read_shard",
     "remove_memory",
+    "shard_facts",
+    "total_bytes",
     "verify",
     "write_facts",
     "write_shard",
@@ -153,6 +157,17 @@ def read_shard(directory: Path, shard: dict[str, Any], dim: int, dtype: str) -> 
             f"{directory / shard['captions']['file']} holds {len(kept)} captions for {len(rows)} latents. {AGAIN}."
         )
     return rows, kept
+
+
+def dim_of(directory: Path, shard: dict[str, Any]) -> int:
+    """The width of the latents in a shard, from the header of its file."""
+    with safe_open(directory / shard["latents"]["file"], framework="pt") as opened:
+        return opened.get_slice("latents").get_shape()[1]
+
+
+def total_bytes(facts: dict[str, Any]) -> int:
+    """Bytes of all files of a memory together, `memory.json` aside."""
+    return sum(described["bytes"] for described in _files(facts))
 
 
 def verify(directory: Path) -> int:

@@ -99,7 +99,7 @@ def store(latents: Tensor, dtype: str) -> StoredRows:
     Example:
         >>> rows = store(torch.tensor([[3.0, 4.0]]), "int8")
         >>> rows.values.tolist(), rows.dequantised()
-        ([[95, 127]], tensor([[0.5990, 0.8007]]))
+        ([[95, 127]], tensor([[0.5990, 0.8008]]))
     """
     checked_dtype(dtype)
     rows = unit_rows(latents)
