@@ -29,8 +29,9 @@ VIDEO_SUFFIXES = (
 )
 """What counts as a video by its name; a GIF is a photo."""
 
-FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif"
-"""Containers that are read: those with a time for each frame. Playlists stay out, since they name other files."""
+FORMATS = ("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "ogg", "asf", "gif")
+"""Containers that are read: those with a time for each frame. FFmpeg takes any text for a video, too, and follows lists
+of other files; these stay out."""
 
 SEEKABLE = ("mov", "matroska")
 """Containers with a time for each frame wherever one begins to read; in the others times are counted from the start."""
@@ -117,17 +118,17 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         import av
     except ImportError as error:
         raise MissingExtraError("av", extra="video") from error
+    unknown = "it is no video that is known here, or it is damaged or cut off; give an MP4, WebM, MKV, AVI or MPEG file"
     try:
-        # `file:` keeps a name such as `pipe:0` a name; the list of formats keeps FFmpeg from calling any text a video
-        container = av.open(f"file:{path}", options={"format_whitelist": FORMATS})
-    except (ValueError, av.FFmpegError) as error:  # PyAV's words for what it does not know are ValueErrors
-        if isinstance(error, PermissionError):
-            raise UnreadableVideoError(str(path), "you may not read this file; change its permissions") from error
-        reason = (
-            "it is no video that is known here, or it is damaged or cut off; give an MP4, WebM, MKV, AVI or MPEG file"
-        )
-        raise UnreadableVideoError(str(path), reason) from error
+        # `file:` keeps a name such as `pipe:0` a name, and the list what is in the file from leading to the network
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    except PermissionError as error:
+        raise UnreadableVideoError(str(path), "you may not read this file; change its permissions") from error
+    except av.FFmpegError as error:
+        raise UnreadableVideoError(str(path), unknown) from error
     with container:
+        if not set(container.format.name.split(",")) & set(FORMATS):
+            raise UnreadableVideoError(str(path), unknown)
         try:
             yield container
         except av.FFmpegError as error:
