@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from linmap.data.ahead import Answer, answers_in_order, fitting_in_memory
-from linmap.errors import CaptioningError, CaptionDataError
+from linmap.errors import CaptionDataError, CaptioningError
 
 
 def number(word: str) -> int:
