@@ -22,10 +22,11 @@ _WAITING = {
         "linmap.text_encoders.configuration",
         "linmap.prefix.configuration",
         "linmap.dual.configuration",
+        "linmap.decap.configuration",
     ),
     "transformers.models.auto.image_processing_auto": ("linmap.encoders.preprocessing",),
-    "transformers.models.auto.modeling_auto": ("linmap.prefix.modeling", "linmap.dual.modeling"),
-    "transformers.models.auto.processing_auto": ("linmap.prefix.processing", "linmap.dual.processing"),
+    "transformers.models.auto.modeling_auto": ("linmap.prefix.modeling", "linmap.dual.modeling", "linmap.decap.modeling"),
+    "transformers.models.auto.processing_auto": ("linmap.prefix.processing", "linmap.dual.processing", "linmap.decap.processing"),
 }
 # what linmap's models need whole, and what imports an Auto class while it is itself being imported
 _NEEDED = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 from transformers import (
@@ -21,6 +21,7 @@ from linmap import language
 from linmap.cards import write_model_card
 from linmap.decap.configuration import DeCapConfig, paper_decoder
 from linmap.decap.memory import SupportMemory
+from linmap.dual.modeling import DualEncoderModel
 from linmap.dual.reading import device_of, dtype_named, tensors_in
 from linmap.errors import ConfigurationError, ProjectionError
 from linmap.language.recorded import (
@@ -34,9 +35,6 @@ from linmap.weights import Fingerprint
 from linmap.weights.records import put_down, recorded_part
 from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
-
-if TYPE_CHECKING:
-    from linmap.dual.modeling import DualEncoderModel
 
 __all__ = ["DECODER_FOLDER", "DUAL_ENCODER_FOLDER", "MEMORY_FOLDER", "DeCapCheckpoints"]
 

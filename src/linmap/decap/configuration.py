@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto.configuration_auto import AutoConfig
-from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 
 from linmap.errors import ConfigurationError, UnknownNameError
 
@@ -19,8 +18,10 @@ STRATEGIES = (*DECODING, "retrieval")
 """All of them; retrieval (CLIPRe in the paper) gives the nearest caption of the memory as it stands."""
 
 
-def paper_decoder() -> GPT2Config:
+def paper_decoder() -> PreTrainedConfig:
     """The paper's decoder (its code): GPT-2 of 4 layers and 4 heads, 768 wide, from scratch."""
+    from transformers import GPT2Config  # imported with this module it would come amid the Auto classes
+
     return GPT2Config(n_layer=4, n_head=4, n_embd=768)
 
 

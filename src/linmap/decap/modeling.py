@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,9 @@ from linmap.decap.checkpoints import DeCapCheckpoints
 from linmap.decap.configuration import DeCapConfig
 from linmap.decap.memory import SupportMemory
 from linmap.decap.strategies import SupportSentence, latents_to_decode, require_strategy, support_of
+from linmap.dual.modeling import DualEncoderModel
 from linmap.errors import ConfigurationError
 from linmap.weights import Fingerprint
-
-if TYPE_CHECKING:
-    from linmap.dual.modeling import DualEncoderModel
 
 __all__ = ["DeCapGenerateOutput", "DeCapModel"]
 
@@ -281,7 +279,7 @@ class DeCapModel(DeCapCheckpoints, GenerationMixin):
                 return DeCapGenerateOutput(sequences, support) if return_support else sequences
             decoded = latents_to_decode(latents, strategy, memory, self._tau(tau))
         embeds, mask = self._embed(decoded, input_ids, attention_mask)
-        kwargs.setdefault("generation_config", self.generation_config)
+        self.decoder.generation_config = self.generation_config
         written = self.decoder.generate(inputs_embeds=embeds, attention_mask=mask, tokenizer=tokenizer, **kwargs)
         return DeCapGenerateOutput(written, support) if return_support else written
 

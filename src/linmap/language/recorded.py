@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from transformers import PreTrainedModel
 
-from linmap.language.loading import load_language_model
+from linmap.language import loading
 from linmap.weights import Fingerprint
 from linmap.weights.records import hub_revision, is_verified, put_down, recorded_part
 
@@ -68,7 +68,7 @@ def recorded_language_model(
     options["dtype"] = (config.text_config.dtype or "auto") if asked == "auto" else asked
     # a quantised file the user names in place of the recorded one is another file on purpose
     swapped = options["gguf_file"] != known_file
-    loaded, found = load_language_model(
+    loaded, found = loading.load_language_model(
         name or recorded.name,
         expected=None if swapped else recorded,
         **{key: value for key, value in options.items() if value is not None},
