@@ -21,6 +21,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import pytest
 
 if TYPE_CHECKING:
+    from PIL import Image
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -254,3 +255,40 @@ def text_encoder_dir(
         return made[kind]
 
     return make
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tiny real dual encoders: timm's smallest vision transformer and a tiny BERT; and pictures for them.
+
+
+@pytest.fixture(scope="session")
+def tiny_dual(text_encoder_dir: Callable[[str], Path]) -> Callable[..., tuple[Any, Any]]:
+    """`tiny_dual(**settings)`: (model, its processor) on tiny real towers; 8 channels in the shared space."""
+
+    import torch
+
+    from linmap import DualEncoderModel, DualEncoderProcessor
+
+    def make(**settings: Any) -> tuple[DualEncoderModel, DualEncoderProcessor]:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            model = DualEncoderModel.from_backbones(
+                "timm:test_vit",
+                f"hf:{text_encoder_dir('bert')}",
+                text_pooling="mean",
+                image_encoder_kwargs={"pretrained": False, "seed": 0},
+                **({"projection_dim": 8} | settings),
+            )
+        return model, DualEncoderProcessor.for_model(model)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[Image.Image]:
+    """Four pictures that differ from one another."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    return [Image.fromarray(random.integers(0, 255, (40, 50, 3), dtype=np.uint8)) for _ in range(4)]
