@@ -113,7 +113,7 @@ def written(monkeypatch) -> list[str]:
     def note(figure, path):
         texts.extend(text.get_text() for text in figure.findobj(Text))
 
-    monkeypatch.setattr("linmap.evaluation.plots._save", note)
+    monkeypatch.setattr("linmap.evaluation.plots.save_figure", note)
     return texts
 
 

@@ -1,5 +1,7 @@
 """Measuring models: scores, and the controls that belong beside them. Only callables and tensors come in, no model."""
 
+from linmap.evaluation.caption_metrics import METRICS, caption_metrics, compare_captions
+from linmap.evaluation.caption_plots import plot_caption_scores, plot_sizes
 from linmap.evaluation.captioning import (
     CaptioningExample,
     EvaluatedCaptions,
@@ -15,15 +17,26 @@ from linmap.evaluation.plots import plot_confusion, plot_gap, plot_recall, plot_
 from linmap.evaluation.probing import ProbeScores, ShotScores, linear_probe, n_shot
 from linmap.evaluation.retrieval import RetrievalScores, count_duplicate_captions, fivefold_recall, retrieval_recall
 from linmap.evaluation.shift import ShiftRow, distribution_shift
-from linmap.evaluation.tables import per_class_table, retrieval_table, shift_table, shots_table
+from linmap.evaluation.sizes import SizeScores, scores_by_size
+from linmap.evaluation.strategies import ComparedStrategies, compare_strategies
+from linmap.evaluation.tables import (
+    caption_table,
+    per_class_table,
+    retrieval_table,
+    shift_table,
+    shots_table,
+    size_table,
+)
 from linmap.evaluation.tokenisation import tokenise
 from linmap.evaluation.zero_shot import TEMPLATES, classify, load_templates, zero_shot_classifier
 
 __all__ = [
+    "METRICS",
     "TEMPLATES",
     "CaptioningExample",
     "ClassAccuracy",
     "ClassificationScores",
+    "ComparedStrategies",
     "EvaluatedCaptions",
     "ModalityGap",
     "ProbeScores",
@@ -31,10 +44,15 @@ __all__ = [
     "Score",
     "ShiftRow",
     "ShotScores",
+    "SizeScores",
     "blinded",
+    "caption_metrics",
+    "caption_table",
     "cider_d",
     "classification_scores",
     "classify",
+    "compare_captions",
+    "compare_strategies",
     "count_duplicate_captions",
     "derangement",
     "distribution_shift",
@@ -46,16 +64,20 @@ __all__ = [
     "modality_gap",
     "n_shot",
     "per_class_table",
+    "plot_caption_scores",
     "plot_confusion",
     "plot_gap",
     "plot_recall",
     "plot_shift",
     "plot_shots",
+    "plot_sizes",
     "plot_sweep",
     "retrieval_recall",
     "retrieval_table",
+    "scores_by_size",
     "shift_table",
     "shots_table",
+    "size_table",
     "tokenise",
     "zero_shot_classifier",
 ]

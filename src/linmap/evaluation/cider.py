@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from linmap.errors import CaptionDataError, MissingExtraError
-from linmap.evaluation.tokenisation import tokenise
+from linmap.evaluation.tokenisation import tokenise_lists
 
-__all__ = ["Score", "cider_d"]
+__all__ = ["Score", "cider_d", "cider_of_tokens", "require_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,37 @@ def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]], toke
         >>> cider_d(["a dog runs on grass", "a red car"], references, tokenizer="simple").value
         500.0
     """
+    require_pairs(candidates, references)
+    ours, *theirs = tokenise_lists([candidates, *references], tokenizer)
+    return cider_of_tokens(ours, theirs, tokenizer)
+
+
+def cider_of_tokens(candidates: Sequence[str], references: Sequence[Sequence[str]], tokenizer: str) -> Score:
+    """`cider_d` of captions that `tokenise` has gone over already.
+
+    Args:
+        candidates: One a photo.
+        references: At least one a photo.
+        tokenizer: By which.
+    """
     try:
         from pycocoevalcap.cider.cider_scorer import CiderScorer
     except ImportError as error:
         raise MissingExtraError("pycocoevalcap", extra="eval") from error
+    scorer = CiderScorer()
+    for candidate, texts in zip(candidates, references, strict=True):
+        scorer += (candidate, list(texts))
+    _, scores = scorer.compute_score()
+    per_image = tuple(100 * float(score) for score in scores)
+    return Score(sum(per_image) / len(per_image), per_image, tokenizer)
+
+
+def require_pairs(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """Refuses what cannot be scored.
+
+    Raises:
+        CaptionDataError: The numbers differ, a photo has no reference, or there is only one photo.
+    """
     if len(candidates) != len(references):
         raise CaptionDataError(f"{len(candidates)} captions for {len(references)} photos; give one caption a photo.")
     if len(candidates) < 2:
@@ -67,12 +94,3 @@ def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]], toke
     for number, texts in enumerate(references):
         if isinstance(texts, str) or not texts:
             raise CaptionDataError(f"Photo {number} needs a list of at least one reference caption; found {texts!r}.")
-    counts = [len(texts) for texts in references]
-    tokens = iter(tokenise([*candidates, *(text for texts in references for text in texts)], tokenizer))
-    ours = [next(tokens) for _ in candidates]
-    scorer = CiderScorer()
-    for candidate, count in zip(ours, counts, strict=True):
-        scorer += (candidate, [next(tokens) for _ in range(count)])
-    _, scores = scorer.compute_score()
-    per_image = tuple(100 * float(score) for score in scores)
-    return Score(sum(per_image) / len(per_image), per_image, tokenizer)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +10,16 @@ import numpy as np
 from torch import Tensor
 
 from linmap.errors import EvaluationError
+from linmap.evaluation.drawing import new_figure, save_figure
 from linmap.evaluation.modality_gap import modality_gap, paired, project
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from linmap.evaluation.classification import ClassificationScores
     from linmap.evaluation.probing import ProbeScores, ShotScores
     from linmap.evaluation.retrieval import RetrievalScores
     from linmap.evaluation.shift import ShiftRow
 
 __all__ = ["plot_confusion", "plot_gap", "plot_recall", "plot_shift", "plot_shots", "plot_sweep"]
-
-logger = logging.getLogger(__name__)
 
 DRAWN_CLASSES = 200
 """Up to so many classes a confusion is drawn; of more, a cell would be smaller than what an eye or a printer tells."""
@@ -48,7 +41,7 @@ def plot_recall(scores: RetrievalScores, path: str | Path) -> None:
         scores: Of `retrieval_recall` or `fivefold_recall`.
         path: Where the PNG goes; replaced in one move.
     """
-    figure = _figure(6, 4)
+    figure = new_figure(6, 4)
     axes = figure.subplots()
     ways = (
         ("text to image", scores.text_to_image, scores.chance_text_to_image),
@@ -65,7 +58,7 @@ def plot_recall(scores: RetrievalScores, path: str | Path) -> None:
     parts = f"; mean over {scores.folds} parts" if scores.folds > 1 else ""
     axes.set(ylabel="recall (%)", ylim=(0, 105), title=f"{scores.images} photos, {scores.texts} captions{parts}")
     axes.legend()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_confusion(scores: ClassificationScores, path: str | Path) -> None:
@@ -85,7 +78,7 @@ def plot_confusion(scores: ClassificationScores, path: str | Path) -> None:
         )
     shares = scores.confusion.double() / scores.confusion.sum(dim=1, keepdim=True) * 100
     side = min(14.0, 4 + 0.3 * classes)
-    figure = _figure(side + 1, side)
+    figure = new_figure(side + 1, side)
     axes = figure.subplots()
     image = axes.imshow(shares.numpy(), vmin=0, vmax=100, cmap="Blues")
     figure.colorbar(image, ax=axes, label="photos of the class (%)", shrink=0.8)
@@ -100,7 +93,7 @@ def plot_confusion(scores: ClassificationScores, path: str | Path) -> None:
             axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
     found = f"accuracy {scores.accuracy:.1f} %, chance {scores.chance:.1f} %, majority {scores.majority:.1f} %"
     axes.set(xlabel="taken for", ylabel="is", title=found)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_shift(rows: Sequence[ShiftRow], path: str | Path) -> None:
@@ -110,7 +103,7 @@ def plot_shift(rows: Sequence[ShiftRow], path: str | Path) -> None:
         rows: Of `distribution_shift`.
         path: Where the PNG goes; replaced in one move.
     """
-    figure = _figure(max(4.0, 1.4 * len(rows)), 4)
+    figure = new_figure(max(4.0, 1.4 * len(rows)), 4)
     axes = figure.subplots()
     bars = axes.bar(range(len(rows)), [row.scores.accuracy for row in rows])
     texts = [
@@ -122,7 +115,7 @@ def plot_shift(rows: Sequence[ShiftRow], path: str | Path) -> None:
     axes.set_xticks(range(len(rows)), [row.name.replace("$", r"\$") for row in rows])
     axes.set(ylabel="accuracy (%)", ylim=(0, 110))
     axes.legend()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_sweep(scores: ProbeScores, path: str | Path) -> None:
@@ -132,7 +125,7 @@ def plot_sweep(scores: ProbeScores, path: str | Path) -> None:
         scores: Of `linear_probe`.
         path: Where the PNG goes; replaced in one move.
     """
-    figure = _figure(6, 4)
+    figure = new_figure(6, 4)
     axes = figure.subplots()
     axes.semilogx(*zip(*scores.sweep, strict=True), "o-", markersize=3, linewidth=1, label="validation")
     axes.axvline(scores.strength, color="black", linewidth=1, label=f"chosen: {scores.strength:.3g}")
@@ -141,7 +134,7 @@ def plot_sweep(scores: ProbeScores, path: str | Path) -> None:
     axes.set(xlabel="strength (L2)", ylabel="accuracy (%)")
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_shots(rows: Sequence[ShotScores], path: str | Path) -> None:
@@ -151,7 +144,7 @@ def plot_shots(rows: Sequence[ShotScores], path: str | Path) -> None:
         rows: Of `n_shot`.
         path: Where the PNG goes; replaced in one move.
     """
-    figure = _figure(6, 4)
+    figure = new_figure(6, 4)
     axes = figure.subplots()
     shots = [row.shots for row in rows]
     axes.errorbar(shots, [row.mean for row in rows], [row.spread for row in rows], fmt="o-", capsize=3, markersize=3)
@@ -160,7 +153,7 @@ def plot_shots(rows: Sequence[ShotScores], path: str | Path) -> None:
     axes.minorticks_off()
     axes.set(xlabel="photos a class", ylabel="accuracy (%)")
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_gap(
@@ -185,7 +178,7 @@ def plot_gap(
     photos, words = (flat.numpy() for flat in project(images, texts))
     shown = np.unique(np.linspace(0, len(words) - 1, min(DRAWN_PAIRS, len(words))).astype(int))
     linked = photos[owners.cpu().numpy()[shown]], words[shown]
-    figure = _figure(6, 5)
+    figure = new_figure(6, 5)
     axes = figure.subplots()
     axes.plot(*np.stack(linked).transpose(2, 0, 1), color="grey", linewidth=0.3, alpha=0.5, zorder=1)
     for points, label in zip(linked, ("photos", "texts"), strict=True):
@@ -197,47 +190,4 @@ def plot_gap(
         title=f"gap {gap.distance:.2f}, {len(shown)} of {len(words)} pairs",
     )
     axes.legend()
-    _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure  # without pyplot: no window, no global state
-
-    return Figure(figsize=(width, height), dpi=120, layout="constrained")
-
-
-def _save(figure: Figure, path: str | Path) -> None:
-    path = Path(path)
-    part = path.with_name(f"{path.stem}.part.png")
-    try:
-        with warnings.catch_warnings(record=True) as said:
-            warnings.filterwarnings("always", r"Glyph \d+")
-            figure.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise EvaluationError(
-            f"The plot {path} cannot be written ({error.strerror or error}); name another file."
-        ) from error
-    lacking = set()
-    for one in said:
-        if found := re.match(r"Glyph (\d+)", str(one.message)):
-            lacking.add(chr(int(found[1])))
-        else:
-            warnings.warn(one.message, stacklevel=3)
-    _say_undrawn(figure, lacking)
-
-
-def _say_undrawn(figure: Figure, characters: set[str]) -> None:
-    """Warns once of the names that hold `characters`, which the font lacks."""
-    from matplotlib.text import Text
-
-    texts = dict.fromkeys(text.get_text() for text in figure.findobj(Text))
-    if names := [text for text in texts if characters & {*text}]:
-        logger.warning(
-            "%d names in the plot hold characters that its font lacks, drawn as boxes: %s. Name a font that has them "
-            "as font.family in a matplotlibrc.",
-            len(names),
-            ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
-        )
+    save_figure(figure, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from linmap.evaluation.probing import ShotScores
     from linmap.evaluation.retrieval import RetrievalScores
     from linmap.evaluation.shift import ShiftRow
+    from linmap.evaluation.sizes import SizeScores
 
-__all__ = ["per_class_table", "retrieval_table", "shift_table", "shots_table"]
+__all__ = ["caption_table", "per_class_table", "retrieval_table", "shift_table", "shots_table", "size_table"]
 
 
 def per_class_table(scores: ClassificationScores) -> Table:
@@ -64,6 +65,37 @@ def shots_table(rows: Sequence[ShotScores]) -> Table:
     table = _table("photos a class", accuracy="accuracy %", spread="spread (std)", draws="draws")
     for row in rows:
         table.add_row(str(row.shots), f"{row.mean:.1f}", f"{row.spread:.1f}", str(len(row.accuracies)))
+    return table
+
+
+def caption_table(rows: Mapping[str, Mapping[str, float]], heading: str = "strategy") -> Table:
+    """One row a captioner, one column a metric, for `rich.print`; the control, where there is one, is a row of its own.
+
+    Args:
+        rows: For each row its scores by column, such as `ComparedStrategies.rows`; a score may be missing.
+        heading: What the rows are.
+    """
+    columns = list(dict.fromkeys(column for scores in rows.values() for column in scores))
+    table = _table(heading, **{column: column for column in columns})
+    for name, scores in rows.items():
+        table.add_row(name, *(f"{scores[column]:.1f}" if column in scores else "" for column in columns))
+    return table
+
+
+def size_table(rows: Sequence[SizeScores], heading: str = "size") -> Table:
+    """One row a size, for each thing measured the mean over the draws and their range, for `rich.print`.
+
+    Args:
+        rows: Of `scores_by_size`.
+        heading: What the sizes are of.
+    """
+    table = _table(heading, **{name: name for name in rows[0].scores}, draws="draws")
+    for row in rows:
+        shown = []
+        for name in row.scores:
+            low, high = row.range(name)
+            shown.append(f"{row.mean(name):.1f}" + (f" ({low:.1f} to {high:.1f})" if row.draws > 1 else ""))
+        table.add_row(f"{row.size:,}", *shown, str(row.draws))
     return table
 
 

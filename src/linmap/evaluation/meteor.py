@@ -1,0 +1,86 @@
+"""METEOR 1.5 (Denkowski and Lavie 2014), by the jar that pycocoevalcap ships; it loads its tables in 10 s or so."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from linmap.errors import MissingExtraError, MissingJavaError
+
+__all__ = ["meteor_of_tokens"]
+
+
+def meteor_of_tokens(captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> list[float]:
+    """The score of several captioners on the same photos, 0 to 100, of the statistics of all photos together.
+
+    The jar is run here, and not by pycocoevalcap's wrapper, which waits for ever when Java dies.
+
+    Args:
+        captions: For each captioner its tokenised captions, one a photo.
+        references: At least one a photo, tokenised likewise.
+
+    Raises:
+        MissingExtraError: pycocoevalcap is not installed.
+        MissingJavaError: There is no Java, or it failed.
+    """
+    try:
+        from pycocoevalcap.meteor import meteor
+    except ImportError as error:
+        raise MissingExtraError("pycocoevalcap", extra="eval") from error
+    java = shutil.which("java")
+    if java is None:
+        raise MissingJavaError(
+            "METEOR needs Java, and there is no `java` on the PATH. Install a Java runtime, 8 or newer (apt install "
+            "default-jre-headless; brew install openjdk), or measure the other metrics."
+        )
+    jar = Path(meteor.__file__).with_name(meteor.METEOR_JAR)
+    command = [java, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        run = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, encoding="utf-8", cwd=jar.parent
+        )
+        try:
+            return [_score(run, candidates, references) for candidates in captions]
+        except (OSError, ValueError) as error:
+            run.kill()
+            run.wait()
+            said.seek(0)
+            lines = said.read().strip().splitlines() or ["nothing"]
+            raise MissingJavaError(
+                f"Java ran METEOR and failed (exit code {run.returncode}): {lines[-1]} It needs 2 GB of memory."
+            ) from error
+        finally:
+            run.kill()
+            run.communicate()
+
+
+def _score(run: subprocess.Popen[str], candidates: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    statistics = [
+        _ask(run, " ||| ".join(["SCORE", *map(_line, texts), _line(candidate)]))
+        for candidate, texts in zip(candidates, references, strict=True)
+    ]
+    answers = [_ask(run, " ||| ".join(["EVAL", *statistics]))] + [_answer(run) for _ in candidates]
+    return 100 * float(answers[-1])  # those before it are of single photos
+
+
+def _ask(run: subprocess.Popen[str], question: str) -> str:
+    assert run.stdin is not None  # it was opened so
+    run.stdin.write(f"{question}\n")
+    run.stdin.flush()
+    return _answer(run)
+
+
+def _answer(run: subprocess.Popen[str]) -> str:
+    assert run.stdout is not None  # it was opened so
+    line = run.stdout.readline()
+    if not line:
+        raise OSError("no answer")
+    return line.strip()
+
+
+def _line(text: str) -> str:
+    """A caption without the sign that stands between captions."""
+    return " ".join(text.replace("|||", " ").split())
