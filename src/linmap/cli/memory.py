@@ -122,7 +122,7 @@ def build(
         f"{output}: {facts['rows']:,} captions, {facts['dim']} channels, {facts['dtype']}, "
         f"{report['bytes'] / 1e6:,.1f} MB, text tower {report['text_tower']}"
     )
-    if left_out:
+    if left_out.counts:
         typer.echo(f"left out: {left_out}")
     elif facts["left_out"]:
         typer.echo(f"it was complete; left out then: {_counts(facts['left_out'])}")

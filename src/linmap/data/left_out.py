@@ -35,9 +35,6 @@ class LeftOut:
         """By reason, ready for JSON: how many, and where the first stood."""
         return {reason: {"count": count, "first": self.places[reason]} for reason, count in self.counts.items()}
 
-    def __bool__(self) -> bool:
-        return bool(self.counts)
-
     def __str__(self) -> str:
         return "; ".join(
             f"{count:,} {reason} ({', '.join(self.places[reason])}{', …' if count > NAMED else ''})"

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 from linmap.decap import index, memory_files
 from linmap.decap.projection import Support, block_rows, largest, weighted_mean
 from linmap.decap.rows import StoredRows, checked_dtype, dtype_of, row_blocks, store, unit_rows
-from linmap.decap.stored_captions import Captions, StoredCaptions, encoded
+from linmap.decap.stored_captions import Captions, StoredCaptions, encoded, joined
 from linmap.errors import MemoryMismatchError, SupportMemoryError
 from linmap.weights import Fingerprint
 from linmap.weights.repositories import checkpoint_directory
@@ -268,13 +268,16 @@ class SupportMemory:
         if not 1 <= count <= len(self):
             raise SupportMemoryError(f"{count} of {len(self)} captions cannot be drawn; ask for 1 to {len(self)}.")
         drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:count].sort().values
-        shards, first = [], 0
+        values, scales, texts, first = [], [], [], 0
         for rows, captions in zip(self._rows, self._captions, strict=True):
             here = drawn[(drawn >= first) & (drawn < first + len(rows))] - first
-            if len(here):
-                shards.append((rows[here.to(rows.values.device)], captions.chosen(here.tolist())))
+            part = rows[here.to(rows.values.device)]
+            values.append(part.values)
+            scales.append(part.scale)
+            texts += captions.chosen(here.tolist())
             first += len(rows)
-        return SupportMemory(shards, self.text_tower)
+        scale = None if scales[0] is None else torch.cat([one for one in scales if one is not None])
+        return SupportMemory([(StoredRows(torch.cat(values), scale), joined(texts))], self.text_tower)
 
     def require_text_tower(self, needed: Fingerprint) -> None:
         """Refuses a memory whose latents come from another text tower than the one a model uses.

@@ -74,10 +74,10 @@ def unit_rows(latents: Tensor) -> Tensor:
     lengths = torch.linalg.vector_norm(latents.float(), dim=1)
     bad = ~torch.isfinite(lengths) | (lengths == 0)
     if bad.any():
-        row = int(bad.nonzero()[0])
+        row, count = int(bad.nonzero()[0]), int(bad.sum())
         what = "is zero" if lengths[row] == 0 else "holds NaN or infinity"
-        more = f", as {what.replace('is', 'are').replace('holds', 'hold')} {int(bad.sum()) - 1} more" * (bad.sum() > 1)
-        raise SupportMemoryError(f"Latent {row} {what}{more}: it has no direction. Leave it out.")
+        others = f" ({count - 1} more like it)" if count > 1 else ""
+        raise SupportMemoryError(f"Latent {row} {what}, so it has no direction{others}. Leave it out.")
     return F.normalize(latents.float(), dim=1)
 
 

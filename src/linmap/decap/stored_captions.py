@@ -13,7 +13,7 @@ from torch import Tensor
 
 from linmap.errors import SupportMemoryError
 
-__all__ = ["Captions", "StoredCaptions", "encoded"]
+__all__ = ["Captions", "StoredCaptions", "encoded", "joined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class StoredCaptions:
         ends = self.ends[first:last]
         return StoredCaptions(self.text[start : int(ends[-1])], ends - start)
 
-    def chosen(self, rows: Sequence[int]) -> StoredCaptions:
-        """Those of some rows."""
-        return _joined([self._bytes(row) for row in rows])
+    def chosen(self, rows: Sequence[int]) -> list[bytes]:
+        """Those of some rows, in UTF-8."""
+        return [self._bytes(row) for row in rows]
 
     def _bytes(self, row: int) -> bytes:
         start = int(self.ends[row - 1]) if row else 0
@@ -60,16 +60,17 @@ def encoded(captions: Iterable[str]) -> StoredCaptions:
         SupportMemoryError: A caption holds half of a surrogate pair, which UTF-8 cannot.
     """
     try:
-        return _joined([caption.encode() for caption in captions])
+        return joined([caption.encode() for caption in captions])
     except UnicodeEncodeError as error:
         raise SupportMemoryError(
             f"The caption {error.object!r} holds half of a character (a lone surrogate); mend it or take it out."
         ) from error
 
 
-def _joined(texts: Sequence[bytes]) -> StoredCaptions:
-    joined = np.frombuffer(bytearray(b"".join(texts)), dtype=np.uint8)
-    return StoredCaptions(torch.from_numpy(joined), torch.tensor([len(text) for text in texts]).long().cumsum(0))
+def joined(texts: Sequence[bytes]) -> StoredCaptions:
+    """Captions in UTF-8 as they are stored."""
+    text = np.frombuffer(bytearray(b"".join(texts)), dtype=np.uint8)
+    return StoredCaptions(torch.from_numpy(text), torch.tensor([len(text) for text in texts]).long().cumsum(0))
 
 
 class Captions(Sequence[str]):
