@@ -112,12 +112,11 @@ def _raw_sentences(
 
 def _checked(raw: str | bytes | None, place: str, left_out: LeftOut) -> Sentence | None:
     try:
-        text = "" if raw is None else raw.decode() if isinstance(raw, bytes) else raw
-        size = len(raw) if isinstance(raw, bytes) else len(text.encode())
+        text = ("" if raw is None else raw.decode() if isinstance(raw, bytes) else raw).strip()
+        size = len(text.encode())
     except UnicodeError:
         left_out.add("undecodable", place)
         return None
-    text = text.strip()
     if not text:
         left_out.add("empty", place)
     elif size > LONGEST:
