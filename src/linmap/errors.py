@@ -11,6 +11,7 @@ __all__ = [
     "CaptioningError",
     "ChecksumError",
     "ConfigurationError",
+    "ConversionError",
     "EncoderError",
     "EvaluationError",
     "FingerprintMismatchError",
@@ -108,6 +109,10 @@ class ProjectionError(LinmapError, ValueError):
 
 class CaptioningError(LinmapError, ValueError):
     """Photos cannot be captioned as asked: the batch size, the model or the memory does not allow it."""
+
+
+class ConversionError(LinmapError, ValueError):
+    """A checkpoint of other software cannot be converted; the message says what was found in it and what was needed."""
 
 
 class PhotoNotFoundError(LinmapError, FileNotFoundError):

@@ -1,0 +1,55 @@
+"""`linmap convert`: checkpoints of the methods' original code, made into models of linmap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+ORIGINAL_DUAL_ENCODER = "open_clip:ViT-B-32/openai"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command group to the program."""
+    group = typer.Typer(no_args_is_help=True)
+    group.callback()(_group)
+    group.command(name="decap", no_args_is_help=True)(decap)
+    app.add_typer(group, name="convert")
+
+
+def _group() -> None:
+    """Make models of linmap from the checkpoints of a method's original code."""
+
+
+def decap(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The original's coco_prefix-NNN.pt.")],
+    decoder_config: Annotated[
+        Path, typer.Option(metavar="JSON", help="Configuration of its decoder; a pickle is never opened.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write, new or empty.")],
+    dual_encoder: Annotated[
+        str, typer.Option(metavar="NAME", help="CLIP whose text latents the decoder learned from.")
+    ] = ORIGINAL_DUAL_ENCODER,
+) -> None:
+    """Convert a checkpoint of DeCap's original code.
+
+    Nothing is fetched, and no code in the files is run. What the folder lacks is a support memory of the same CLIP,
+    which linmap memory build makes; --strategy visual needs none.
+
+    [bold]Examples[/bold]
+
+      linmap convert decap coco_prefix-009.pt --decoder-config decoder_config.json --out decap-coco
+
+      linmap memory build captions.txt --model open_clip:ViT-B-32/openai --output memory
+
+      linmap caption --decap decap-coco --memory memory dog.jpg
+    """
+    from linmap.cli.messages import quiet_libraries
+
+    quiet_libraries()
+    from linmap.conversion import convert_decap
+
+    typer.echo(f"Wrote {convert_decap(checkpoint, decoder_config, out, dual_encoder=dual_encoder)}")

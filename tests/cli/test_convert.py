@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from linmap import DeCapModel
+from linmap.cli import convert
+from linmap.conversion import decap
+
+
+@pytest.mark.shared
+def test_the_originals_checkpoint_becomes_a_folder(linmap, shared, tmp_path):
+    reference = shared / "reference" / "decap"
+    config = tmp_path / "decoder_config.json"
+    config.write_text(json.dumps(json.loads((reference / "decap.json").read_text())["tiny_config"]))
+    checkpoint = reference / "tiny_trained_coco_prefix-009.pt"
+    ran = linmap("convert", "decap", checkpoint, "--decoder-config", config, "--out", tmp_path / "model")
+    assert (ran.code, ran.out, ran.err) == (0, f"Wrote {tmp_path / 'model'}\n", "")
+    model = DeCapModel.from_pretrained(tmp_path / "model", dual_encoder=False)
+    assert model.generate(torch.ones(1, 512)).shape[1] <= 30
+
+
+def test_what_cannot_be_converted_is_one_line(linmap, tmp_path):
+    (tmp_path / "decoder_config.pkl").write_bytes(b"\x80\x04.")
+    asked = ("--decoder-config", tmp_path / "decoder_config.pkl", "--out", tmp_path / "model")
+    ran = linmap("convert", "decap", tmp_path / "a.pt", *asked)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert "is a pickle, which can run any code" in ran.err
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_command_says_what_it_needs(linmap):
+    ran = linmap("convert", "decap", "a.pt")
+    assert ran.code == 2
+    assert "Missing option '--decoder-config'" in ran.err
+
+
+def test_the_command_offers_the_clip_that_conversion_takes_by_itself():
+    assert convert.ORIGINAL_DUAL_ENCODER == decap.ORIGINAL_DUAL_ENCODER
