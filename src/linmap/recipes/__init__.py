@@ -6,11 +6,12 @@ Example:
     PosixPath('runs/trial')
 """
 
+from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.recipe import load_recipe, packaged_recipes
 from linmap.recipes.schema import Recipe
 
-__all__ = ["DualRecipe", "Recipe", "load_recipe", "packaged_recipes", "train"]
+__all__ = ["DeCapRecipe", "DualRecipe", "Recipe", "load_recipe", "packaged_recipes", "train"]
 
 
 def __getattr__(name: str) -> object:

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from linmap.recipes.pace import Pace
 from linmap.recipes.schema import Recipe
 from linmap.recipes.sections import OptimiserRecipe
 
-__all__ = ["arguments_of_every_run", "training_arguments"]
+__all__ = ["arguments_of_epochs", "arguments_of_every_run", "training_arguments"]
 
 LOGGING_STEPS = 10
 
@@ -29,6 +30,30 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         warmup_steps=said.warmup_steps,
         label_names=["labels"],
     )
+
+
+def arguments_of_epochs(
+    said: OptimiserRecipe, folder: Path, pace: Pace, *, best: str, **more: Any
+) -> TrainingArguments:
+    """Those of a run that counts epochs, on one device.
+
+    Args:
+        said: The optimiser's part of the recipe.
+        folder: Where checkpoints go.
+        pace: Its epochs in steps.
+        best: See `arguments_of_every_run`.
+        **more: What else `TrainingArguments` takes.
+    """
+    arguments = TrainingArguments(
+        **arguments_of_every_run(said, folder, best=best, evaluation_steps=pace.evaluation_steps),
+        max_steps=pace.steps,
+        per_device_train_batch_size=pace.batch_size,
+        warmup_steps=pace.warmup_steps,
+        **more,
+    )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # else the Trainer cuts each batch into one for each device, and the loss with it
+    return arguments
 
 
 def arguments_of_every_run(said: OptimiserRecipe, folder: Path, *, best: str, evaluation_steps: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["assemble_model", "read_splits"]
+__all__ = ["assemble_model", "read_photos", "read_splits"]
 
 
 def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisionPrefixProcessor]:
@@ -70,23 +70,47 @@ def read_splits(recipe: CaptionedPhotosRecipe, unreadable: UnreadableImages) -> 
     return list(train[: recipe.train_photos]), list(validation)
 
 
+def read_photos(
+    captions: str,
+    images: str | None,
+    split: str | None,
+    format: str,  # noqa: A002 - as read_captions has it
+    *,
+    image_column: str = "image",
+    caption_column: str = "caption",
+    unreadable: UnreadableImages,
+    **cleaning: bool,
+) -> Sequence[Captioned]:
+    """Photos with their captions, from a file or a dataset.
+
+    Args:
+        captions: Captions file; for the format `datasets` the name or folder of a dataset.
+        images: Folder of the photos of a captions file.
+        split: Split to read; None takes all.
+        format: As a recipe says it.
+        image_column: Of a dataset.
+        caption_column: Of a dataset.
+        unreadable: Counts the photos that are missing, and stops at too many.
+        **cleaning: `lowercase` and `strip_final_period`.
+    """
+    if format == "datasets":
+        loaded = load_split(captions, split)
+        return from_dataset(loaded, image_column=image_column, caption_column=caption_column, **cleaning)
+    known = cast("Format", format)
+    return read_captions(captions, images or "", split, known, unreadable=unreadable, **cleaning)
+
+
 def _read(
     recipe: CaptionedPhotosRecipe, captions: str, images: str | None, split: str | None, unreadable: UnreadableImages
 ) -> Sequence[Captioned]:
-    if recipe.format == "datasets":
-        return from_dataset(
-            load_split(captions, split),
-            image_column=recipe.image_column,
-            caption_column=recipe.caption_column,
-            lowercase=recipe.lower_case,
-            strip_final_period=recipe.strip_final_period,
-        )
-    return read_captions(
+    return read_photos(
         captions,
-        images=images or "",
-        split=split,
-        format=cast("Format", recipe.format),
+        images,
+        split,
+        recipe.format,
+        image_column=recipe.image_column,
+        caption_column=recipe.caption_column,
+        unreadable=unreadable,
         lowercase=recipe.lower_case,
         strip_final_period=recipe.strip_final_period,
-        unreadable=unreadable,
     )

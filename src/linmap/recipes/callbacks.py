@@ -35,6 +35,7 @@ class ProgressBar(ProgressCallback):
             "loss": "loss",
             "eval_loss": "val_loss",
             "eval_cider": "val_cider",
+            "eval_cider_d": "val_cider_d",
             "eval_recall": "val_R@10",
             "learning_rate": "lr",
         }

@@ -5,24 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from linmap.data.encoding import EncodedPhotos
 from linmap.data.images import EncodedPhoto, Photo, UnreadableImages
 from linmap.errors import UnreadableImageError
 
-__all__ = ["kept_or_encoded", "photo_fact"]
+__all__ = ["kept_or_encoded", "kept_or_encoded_texts", "photo_fact"]
 
 logger = logging.getLogger(__name__)
 
 FEATURES_SUFFIX = ".safetensors"
 FACTS_SUFFIX = ".json"
+
+TextEncoder: TypeAlias = Callable[[Sequence[str]], Tensor]
 
 
 def kept_or_encoded(
@@ -54,6 +58,28 @@ def kept_or_encoded(
         unreadable.leave_out(*kept.errors)
     logger.info("Features of %d %s read from %s", len(kept.features), name, folder)
     return kept
+
+
+def kept_or_encoded_texts(
+    folder: Path, name: str, identity: dict[str, Any], texts: Sequence[str], dtype: torch.dtype, encode: TextEncoder
+) -> Tensor:
+    """What `encode` gives for `texts`, in `dtype`, kept as `kept_or_encoded` keeps it.
+
+    Args:
+        folder: Where the two files lie.
+        name: Their name.
+        identity: JSON-able facts that say which encoder this is.
+        texts: The texts.
+        dtype: Number type of the features.
+        encode: From the texts to (texts, …).
+    """
+    kept = kept_or_encoded(
+        folder,
+        name,
+        {"identity": identity, "dtype": str(dtype), "texts": list(texts)},
+        lambda: EncodedPhotos(encode(texts).to(dtype), list(range(len(texts))), []),
+    )
+    return kept.features
 
 
 def photo_fact(photo: Photo) -> list[Any]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from linmap.errors import RecipeError
+from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.recipe import AnyRecipe
 
@@ -16,9 +17,9 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
     """Trains what the recipe's method trains and writes the model to `output`.
 
     The folder then holds the model with its configuration and processor, the recipe as resolved (`recipe.yaml`), the
-    numbers (`training_log.json`), their plots (`loss.png`; of a dual encoder also `recall.png`), its card, and the
-    kept checkpoints in folders of their own; of a prefix also captions on the way (`samples.md`). The weights are
-    those of the best evaluation.
+    numbers (`training_log.json`), their plots (`loss.png`; of a dual encoder also `recall.png`, of DeCap with photos
+    also `cider_d.png`), its card, and the kept checkpoints in folders of their own; of a prefix also captions on the
+    way (`samples.md`), of DeCap the support memory (`memory`). The weights are those of the best evaluation.
 
     Args:
         recipe: What to train on what.
@@ -28,7 +29,7 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
         overwrite: Start anew in a folder that holds a run already, which is lost.
 
     Returns:
-        The folder, ready for `LinearVisionPrefixModel.from_pretrained` or `DualEncoderModel.from_pretrained`.
+        The folder, ready for `from_pretrained` of `LinearVisionPrefixModel`, `DualEncoderModel` or `DeCapModel`.
 
     Raises:
         OutputFolderError: when `output` holds a run and neither `resume` nor `overwrite` says what to do with it, or
@@ -45,6 +46,10 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
         from linmap.recipes.dual.training import train as train_dual
 
         return train_dual(recipe, output, resume=resume, overwrite=overwrite)
+    if isinstance(recipe, DeCapRecipe):
+        from linmap.recipes.decap.training import train as train_decap
+
+        return train_decap(recipe, output, resume=resume, overwrite=overwrite)
     from linmap.recipes.training import train as train_prefix
 
     return train_prefix(recipe, output, resume=resume, overwrite=overwrite)
@@ -56,6 +61,10 @@ def describe(recipe: AnyRecipe) -> str:
         from linmap.recipes.dual.plan import describe as describe_dual
 
         return describe_dual(recipe)
+    if isinstance(recipe, DeCapRecipe):
+        from linmap.recipes.decap.plan import describe as describe_decap
+
+        return describe_decap(recipe)
     from linmap.recipes.plan import describe as describe_prefix
 
     return describe_prefix(recipe)

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "training_log.json"
 SAMPLES = "samples"
+MEMORY = "memory"
 KEPT = ("cache", "README.md")  # neither is deleted: features say what they are of, and a card that was edited is kept
 PRODUCTS = frozenset(
     {
@@ -29,6 +30,8 @@ PRODUCTS = frozenset(
         "loss.part.png",
         "recall.png",
         "recall.part.png",
+        "cider_d.png",
+        "cider_d.part.png",
         "samples.md",
         "model.safetensors",
         "config.json",
@@ -47,7 +50,10 @@ PRODUCTS = frozenset(
     }
 )
 CHECKPOINT = re.compile(r"checkpoint-\d+")
-SAMPLE = re.compile(r"\d+\.jpg|captions\.json")
+WRITTEN_IN = {
+    SAMPLES: re.compile(r"\d+\.jpg|captions\.json"),
+    MEMORY: re.compile(r"memory\.json|(latents|captions)-\d+\.safetensors"),
+}
 
 
 class OutputFolder:
@@ -158,8 +164,9 @@ def _foreign(folder: Path) -> list[Path]:
     """What lies in `folder` and was not written by a run."""
     foreign: list[Path] = []
     for path in sorted(folder.iterdir()):
-        if path.name == SAMPLES and path.is_dir():
-            foreign += [inner for inner in sorted(path.iterdir()) if not SAMPLE.fullmatch(_whole(inner))]
+        if path.name in WRITTEN_IN and path.is_dir():
+            own = WRITTEN_IN[path.name]
+            foreign += [inner for inner in sorted(path.iterdir()) if not own.fullmatch(_whole(inner))]
         elif path.name not in KEPT and _whole(path) not in PRODUCTS and not CHECKPOINT.fullmatch(path.name):
             foreign.append(path)
     return foreign

@@ -14,17 +14,20 @@ from typing import Any, TypeAlias, TypeVar
 import yaml
 
 from linmap.errors import RecipeError, UnknownNameError
+from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.schema import Recipe
 
 __all__ = ["METHODS", "AnyRecipe", "load_recipe", "packaged_recipes", "recipe_from_dict", "recipe_to_yaml"]
 
-AnyRecipe: TypeAlias = Recipe | DualRecipe
+AnyRecipe: TypeAlias = Recipe | DualRecipe | DeCapRecipe
 Section = TypeVar("Section")
 
 METHOD = "method"
 FIRST_METHOD = "linear_vision_prefix"
-METHODS: Mapping[str, type[AnyRecipe]] = MappingProxyType({FIRST_METHOD: Recipe, "dual_encoder": DualRecipe})
+METHODS: Mapping[str, type[AnyRecipe]] = MappingProxyType(
+    {FIRST_METHOD: Recipe, "dual_encoder": DualRecipe, "decap": DeCapRecipe}
+)
 """What the top-level key `method` of a recipe may say; a recipe without it is of the first."""
 
 
@@ -32,8 +35,8 @@ def packaged_recipes() -> dict[str, Path]:
     """The recipes that come with linmap: name -> YAML file.
 
     Example:
-        >>> sorted(packaged_recipes())
-        ['clip', 'efficientnet-lite0-smollm2-135m', 'linear-dual', 'lit']
+        >>> [name for name in packaged_recipes() if name.startswith("decap")]
+        ['decap', 'decap-flickr8k', 'decap-language-model', 'decap-other-text']
     """
     folder = Path(str(resources.files("linmap.recipes")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -47,7 +50,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
         overrides: `section.key=value`, the value written as in YAML, e.g. `training.steps=100`.
 
     Returns:
-        A `Recipe`, or a `DualRecipe` where the file says `method: dual_encoder`.
+        A `Recipe`, a `DualRecipe` where the file says `method: dual_encoder`, a `DeCapRecipe` for `method: decap`.
 
     Raises:
         UnknownNameError: for a recipe, a method, a section or a key that does not exist, with the closest that does.
@@ -133,18 +136,18 @@ def _build(kind: type[Section], content: Any, where: str) -> Section:
 
 
 def _value(hint: Any, value: Any, dotted: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, dotted)  # type: ignore[arg-type]
     if isinstance(hint, types.UnionType):
         if value is None:
             return None
         (hint,) = [choice for choice in typing.get_args(hint) if choice is not type(None)]
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, dotted)  # type: ignore[arg-type]
     if typing.get_origin(hint) is tuple:
         parts = typing.get_args(hint)
         if parts[-1] is Ellipsis:
             if not isinstance(value, Sequence) or isinstance(value, str):
                 raise RecipeError(f"{dotted} must be a list; found {value!r}.")
-            return tuple(_value(parts[0], item, dotted) for item in value)
+            return tuple(_value(parts[0], item, f"{dotted}[{place}]") for place, item in enumerate(value))
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(parts):
             raise RecipeError(f"{dotted} must be a list of {len(parts)} values; found {value!r}.")
         return tuple(_value(part, item, dotted) for part, item in zip(parts, value, strict=True))

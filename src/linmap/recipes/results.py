@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 
 from linmap.cards import write_model_card
 from linmap.recipes.callbacks import plot_losses
 from linmap.recipes.outputs import LOG_FILE, OutputFolder
 from linmap.recipes.recipe import recipe_to_yaml
-from linmap.recipes.schema import Recipe
+from linmap.recipes.schema import GenerationRecipe, Recipe
 
 if TYPE_CHECKING:
-    from transformers import TrainerState
+    from transformers import GenerationConfig, PreTrainedTokenizerBase, TrainerState
 
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["RunFacts", "load_projection", "write_log", "write_results"]
+__all__ = ["RunFacts", "generate_by_default", "write_log", "write_results"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,6 @@ class RunFacts:
     device: str
 
 
-def load_projection(model: LinearVisionPrefixModel, checkpoint: Path) -> None:
-    """Puts the projection saved in `checkpoint` into `model`."""
-    weights = load_file(checkpoint / "model.safetensors")
-    model.projector.load_state_dict({name.removeprefix("projector."): value for name, value in weights.items()})
-
-
 def write_results(
     recipe: Recipe,
     model: LinearVisionPrefixModel,
@@ -61,11 +53,7 @@ def write_results(
     facts: RunFacts,
 ) -> None:
     """Writes the model as it is and everything about the run; the log comes last and says that all is there."""
-    said = asdict(recipe.generation)
-    if said.pop("one_line"):
-        pieces = processor.tokenizer.batch_decode([[token] for token in range(len(processor.tokenizer))])
-        said["suppress_tokens"] = [token for token, piece in enumerate(pieces) if "\n" in piece]
-    model.generation_config.update(**said)
+    generate_by_default(model.generation_config, recipe.generation, processor.tokenizer)
     model.save_pretrained(folder.path)
     processor.save_pretrained(folder.path)
     plot_losses(state.log_history, folder.path / "loss.png")
@@ -89,6 +77,16 @@ def write_results(
         "history": state.log_history,
     }
     write_log(folder, log)
+
+
+def generate_by_default(config: GenerationConfig, said: GenerationRecipe, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Writes into a model's generation configuration what its recipe says; tokens suppressed there already stay so."""
+    settings = asdict(said)
+    if settings.pop("one_line"):
+        pieces = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        broken = {token for token, piece in enumerate(pieces) if "\n" in piece}
+        settings["suppress_tokens"] = sorted(broken.union(config.suppress_tokens or ()))
+    config.update(**settings)
 
 
 def write_log(folder: OutputFolder, log: dict[str, Any]) -> None:

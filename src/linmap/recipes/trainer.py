@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import Trainer, TrainerState
+from transformers import ProcessorMixin, Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
+from transformers.utils import SAFE_WEIGHTS_NAME
 
-__all__ = ["CaptionTrainer", "OrderedTrainer", "train_to_the_end"]
+__all__ = ["CaptionTrainer", "OrderedTrainer", "load_learned", "train_to_the_end"]
 
 IGNORED_LABEL = -100
 
@@ -23,15 +25,26 @@ class OrderedTrainer(Trainer):
 
     Args:
         train_sampler: The order; its `set_epoch` is called for each epoch.
+        processor: Saved with each checkpoint. As the Trainer's `processing_class` it would write a language model's
+            special tokens into the configuration.
         **kwargs: What `transformers.Trainer` takes.
     """
 
-    def __init__(self, *, train_sampler: Sampler[int] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, train_sampler: Sampler[int] | None = None, processor: ProcessorMixin | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._train_sampler = train_sampler
+        self._processor = processor
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         return self._train_sampler if self._train_sampler is not None else super()._get_train_sampler(train_dataset)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """The Trainer's own, and the processor beside it."""
+        super()._save(output_dir, state_dict)
+        if self._processor is not None and self.args.should_save:
+            self._processor.save_pretrained(output_dir or self.args.output_dir)
 
 
 class CaptionTrainer(OrderedTrainer):
@@ -42,12 +55,20 @@ class CaptionTrainer(OrderedTrainer):
 
     Args:
         validation_numbers: Called at each evaluation; its numbers are logged as `eval_NAME`.
+        shifted: Whether the model leaves the first label out, as it does where labels lie one place behind the logits.
         **kwargs: What `OrderedTrainer` takes.
     """
 
-    def __init__(self, *, validation_numbers: Callable[[], dict[str, float]] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        validation_numbers: Callable[[], dict[str, float]] | None = None,
+        shifted: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._validation_numbers = validation_numbers
+        self._first_label = int(shifted)
         self._summed_loss = 0.0
         self._scored_tokens = 0
 
@@ -59,7 +80,7 @@ class CaptionTrainer(OrderedTrainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """The Trainer's own step; keeps the loss summed over the scored tokens."""
-        scored = int((inputs["labels"][:, 1:] != IGNORED_LABEL).sum())
+        scored = int((inputs["labels"][:, self._first_label :] != IGNORED_LABEL).sum())
         inputs = {**inputs, "use_cache": False}
         loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
         if loss is not None:
@@ -105,3 +126,9 @@ def train_to_the_end(trainer: Trainer, checkpoint: Path | None, load: Callable[[
         return
     trainer.state = state
     load(checkpoint.with_name(f"checkpoint-{state.best_global_step}"))
+
+
+def load_learned(model: nn.Module, checkpoint: Path) -> None:
+    """Puts what was learned, as a checkpoint holds it, into the model in training."""
+    held = load_file(checkpoint / SAFE_WEIGHTS_NAME)
+    model.load_state_dict({key: value for key, value in held.items() if key in model.state_dict()}, strict=False)

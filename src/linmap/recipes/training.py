@@ -22,9 +22,9 @@ from linmap.recipes.examples import CaptionExamples, LengthGroupedBatches, Shuff
 from linmap.recipes.features import cached_features, encode_photos
 from linmap.recipes.initialisation import mean_caption_embeddings, start_from_ridge
 from linmap.recipes.outputs import OutputFolder
-from linmap.recipes.results import RunFacts, load_projection, write_results
+from linmap.recipes.results import RunFacts, write_results
 from linmap.recipes.schema import Recipe
-from linmap.recipes.trainer import CaptionTrainer, train_to_the_end
+from linmap.recipes.trainer import CaptionTrainer, load_learned, train_to_the_end
 from linmap.recipes.validation import Split, Validation
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite
     )
     trainer.remove_callback(PrinterCallback)  # the bar shows the same numbers
     started = time.perf_counter()
-    train_to_the_end(trainer, checkpoint, lambda best: load_projection(model, best))
+    train_to_the_end(trainer, checkpoint, lambda best: load_learned(model, best))
     facts = RunFacts(
         photos=len(training.photos),
         captions=len(examples),

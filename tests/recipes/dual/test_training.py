@@ -19,7 +19,7 @@ from linmap.dual.embedding import embed_photos, embed_texts, photo_features
 from linmap.errors import TooManyUnreadableImagesError, UnreadableImageError
 from linmap.evaluation import retrieval_recall
 from linmap.recipes import DualRecipe, train
-from linmap.recipes.dual.arguments import Pace, training_arguments
+from linmap.recipes.dual.arguments import pace_of, training_arguments
 from linmap.recipes.dual.assembly import assemble_model
 from linmap.recipes.dual.trainer import DualTrainer
 from linmap.recipes.methods import describe
@@ -261,7 +261,7 @@ def test_the_temperature_does_not_decay(dual_recipe: RecipeMaker, tmp_path: Path
     model, processor = assemble_model(recipe)
     trainer = DualTrainer(
         model=model,
-        args=training_arguments(recipe, tmp_path, Pace.of(recipe, 36)),
+        args=training_arguments(recipe, tmp_path, pace_of(recipe, 36)),
         processor=processor,
         validation_numbers=dict,
         eval_dataset=[],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from linmap.data.encoding import EncodedPhotos, encode_photos, readable_photos
 from linmap.data.images import UnreadableImages
 from linmap.recipes.dual.pairs import PairSplit
 from linmap.recipes.dual.schema import DualRecipe
-from linmap.recipes.feature_cache import kept_or_encoded, photo_fact
+from linmap.recipes.feature_cache import kept_or_encoded, kept_or_encoded_texts, photo_fact
 
 if TYPE_CHECKING:
     from linmap.dual.modeling import DualEncoderModel
@@ -56,7 +57,7 @@ def encoded_split(
     if not recipe.precomputes("text"):
         return split
     texts = _texts(model, processor, split.captions, folder / f"{name}-texts", dtype)
-    return PairSplit(split.photos, image_features, texts.features)
+    return PairSplit(split.photos, image_features, texts)
 
 
 def _photos(
@@ -98,20 +99,16 @@ def _photos(
 
 def _texts(
     model: DualEncoderModel, processor: DualEncoderProcessor, texts: list[str], place: Path, dtype: torch.dtype
-) -> EncodedPhotos:
+) -> Tensor:
     """Features (texts, channels)."""
     from linmap.dual.embedding import text_features
 
     assert model.text_encoder is not None  # a recipe names one
-
-    def encode() -> EncodedPhotos:
-        return EncodedPhotos(text_features(model, processor, texts).to(dtype), list(range(len(texts))), [])
 
     identity: dict[str, Any] = {
         "encoder": model.text_encoder.fingerprint.to_dict(),
         "pooling": model.text_encoder.config.pooling,
         "context_length": model.text_encoder.context_length,
     }
-    return kept_or_encoded(
-        place.parent, place.name, {"identity": identity, "dtype": str(dtype), "texts": texts}, encode
-    )
+    encode = partial(text_features, model, processor)
+    return kept_or_encoded_texts(place.parent, place.name, identity, texts, dtype, encode)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from linmap.data.images import UnreadableImages
 from linmap.recipes.assembly import read_splits
-from linmap.recipes.dual.arguments import Pace
+from linmap.recipes.dual.arguments import pace_of
 from linmap.recipes.dual.assembly import assemble_model
 from linmap.recipes.dual.schema import TOWERS, DualRecipe
 from linmap.recipes.plan import MIB, mebibytes, origin_of, size_of
@@ -26,7 +26,7 @@ def describe(recipe: DualRecipe) -> str:
     training, validation = read_splits(recipe.data, UnreadableImages(recipe.data.unreadable_limit))
     looked_at = validation[: recipe.evaluation.photos]
     captions = sum(len(photo.captions) for photo in training)
-    pace = Pace.of(recipe, captions)
+    pace = pace_of(recipe, captions)
     said = recipe.training
     features = _feature_mebibytes(recipe, model, len(training), captions)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]

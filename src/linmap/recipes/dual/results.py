@@ -11,9 +11,9 @@ import torch
 
 from linmap.cards import write_model_card
 from linmap.recipes.callbacks import plot_history, plot_losses
-from linmap.recipes.dual.arguments import Pace
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.outputs import OutputFolder
+from linmap.recipes.pace import Pace
 from linmap.recipes.recipe import recipe_to_yaml
 from linmap.recipes.results import write_log
 

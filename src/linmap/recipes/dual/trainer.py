@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
-from transformers import ProcessorMixin
 
 from linmap.recipes.trainer import OrderedTrainer
 
@@ -18,17 +17,12 @@ class DualTrainer(OrderedTrainer):
     """`OrderedTrainer` for dual encoders.
 
     Args:
-        processor: Saved with each checkpoint. As the Trainer's `processing_class` it would write a language model's
-            special tokens into the configuration.
         validation_numbers: Called at each evaluation; its numbers are logged as `eval_NAME`.
         **kwargs: What `OrderedTrainer` takes.
     """
 
-    def __init__(
-        self, *, processor: ProcessorMixin, validation_numbers: Callable[[], dict[str, float]], **kwargs: Any
-    ) -> None:
+    def __init__(self, *, validation_numbers: Callable[[], dict[str, float]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._processor = processor
         self._validation_numbers = validation_numbers
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
@@ -46,9 +40,3 @@ class DualTrainer(OrderedTrainer):
         self.log(numbers)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, numbers)
         return numbers
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """The Trainer's own, and the processor beside it."""
-        super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            self._processor.save_pretrained(output_dir or self.args.output_dir)

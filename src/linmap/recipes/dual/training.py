@@ -6,19 +6,16 @@ import logging
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
-from safetensors.torch import load_file
 from transformers import PrinterCallback
-from transformers.utils import SAFE_WEIGHTS_NAME
 
 from linmap.data.images import UnreadableImages
 from linmap.data.pairs import DualPairCollator
 from linmap.recipes.assembly import read_splits
 from linmap.recipes.callbacks import HistoryPlot, ProgressBar
-from linmap.recipes.dual.arguments import Pace, training_arguments
+from linmap.recipes.dual.arguments import pace_of, training_arguments
 from linmap.recipes.dual.assembly import assemble_model
 from linmap.recipes.dual.features import encoded_split
 from linmap.recipes.dual.pairs import PairExamples, PhotosApart
@@ -27,10 +24,7 @@ from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.dual.trainer import DualTrainer
 from linmap.recipes.dual.validation import RetrievalValidation
 from linmap.recipes.outputs import OutputFolder
-from linmap.recipes.trainer import train_to_the_end
-
-if TYPE_CHECKING:
-    from linmap.dual.modeling import DualEncoderModel
+from linmap.recipes.trainer import load_learned, train_to_the_end
 
 __all__ = ["train"]
 
@@ -55,7 +49,7 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
     chosen_by = encoded(validation_photos[: recipe.evaluation.photos], name="validation", views=1)
 
     examples = PairExamples(training, views=views)
-    pace = Pace.of(recipe, len(examples.captions))
+    pace = pace_of(recipe, len(examples.captions))
     validation = RetrievalValidation(model, processor, chosen_by, batch_size=recipe.evaluation.batch_size)
     trainer = DualTrainer(
         model=model,
@@ -70,7 +64,7 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
     )
     trainer.remove_callback(PrinterCallback)  # the bar shows the same numbers
     started = time.perf_counter()
-    train_to_the_end(trainer, checkpoint, lambda best: _load(model, best))
+    train_to_the_end(trainer, checkpoint, lambda best: load_learned(model, best))
     seconds = round(time.perf_counter() - started, 1)
     model.eval()
     facts = DualRunFacts(
@@ -85,9 +79,3 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
     )
     write_results(recipe, model, processor, trainer.state, folder, facts)
     return folder.path
-
-
-def _load(model: DualEncoderModel, checkpoint: Path) -> None:
-    """Puts what was learned, as a checkpoint holds it, into the model in training."""
-    held = load_file(checkpoint / SAFE_WEIGHTS_NAME)
-    model.load_state_dict({key: value for key, value in held.items() if key in model.state_dict()}, strict=False)
