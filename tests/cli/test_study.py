@@ -312,3 +312,102 @@ def test_one_model_has_nothing_to_stand_beside(study, decap_dir):
     ran = study("domains", "--decap", decap_dir())
     assert ran.code == 2
     assert "one model has nothing to stand beside; name at least two" in ran.err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# text-size
+
+
+@pytest.fixture
+def recipe(tmp_path, dual_dir) -> Path:
+    """A recipe of a moment: a decoder of one layer, forty texts."""
+    nouns, verbs = ("dog", "cat", "man", "woman", "horse"), ("runs", "sleeps", "jumps", "eats")
+    texts = [f"a {noun} {verb} {where}" for noun in nouns for verb in verbs for where in ("here", "there")]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    content = {
+        "method": "decap",
+        "description": "tiny",
+        "source": "tests",
+        "license": "other",
+        "model": {
+            "dual_encoder": str(dual_dir),
+            "layers": 1,
+            "heads": 2,
+            "width": 16,
+            "positions": 32,
+            "vocabulary": 300,
+        },
+        "data": {"texts": [{"source": str(tmp_path / "texts.txt")}], "validation_share": 0.1},
+        "training": {"epochs": 1, "batch_size": 8},
+        "evaluation": {"max_new_tokens": 5},
+    }
+    path = tmp_path / "tiny.yaml"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def text_study(linmap, recipe, captions, photos, *more):
+    given = ("--data", captions, "--images", photos, "--output", recipe.parent / "runs", *SIMPLE)
+    return linmap("study", "text-size", recipe, *given, *more)
+
+
+def test_each_amount_of_text_is_a_run_that_is_not_trained_again(
+    linmap, recipe, captions, photos, count_encoded, tmp_path
+):
+    plot = tmp_path / "texts.png"
+    ran = text_study(linmap, recipe, captions, photos, "--sizes", "10,all", "--json", "--plot", plot)
+    assert ran.code == 0, ran.err
+    report = json.loads(ran.out)
+    assert [row["size"] for row in report["rows"]] == [10, 40]
+    assert list(report["rows"][0]) == ["size", "PD", "VD", "CLIPRe", "blind"]
+    assert sum(count_encoded) == 3
+    assert plot.is_file()
+    runs = recipe.parent / "runs"
+    assert sorted(run.name for run in runs.iterdir()) == ["texts-10", "texts-40"]
+    weights = {run: (run / "model.safetensors").stat().st_mtime_ns for run in runs.iterdir()}
+    again = text_study(linmap, recipe, captions, photos, "--sizes", "10,all", "--json", "--plot", plot)
+    assert json.loads(again.out)["rows"] == report["rows"]
+    assert weights == {run: (run / "model.safetensors").stat().st_mtime_ns for run in runs.iterdir()}
+
+
+def test_a_finished_run_of_another_recipe_is_not_taken_for_this_one(linmap, recipe, captions, photos):
+    text_study(linmap, recipe, captions, photos, "--sizes", "10")
+    ran = text_study(linmap, recipe, captions, photos, "--sizes", "10", "--set", "training.epochs=2")
+    assert (ran.code, ran.out) == (2, "")
+    assert "was started with other values of training.epochs" in ran.err
+
+
+def test_one_memory_can_serve_all_sizes(linmap, recipe, captions, photos, decap_dir):
+    memory = decap_dir() / "memory"
+    rows = json.loads(
+        text_study(linmap, recipe, captions, photos, "--sizes", "10,20", "--memory", memory, "--json").out
+    )["rows"]
+    assert rows[0]["CLIPRe"] == rows[1]["CLIPRe"]
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--sizes", "10,41"], "The size 41 cannot be drawn from 40"),
+        (["--sizes", "some"], "--sizes: 'some' is no whole number above 0"),
+    ],
+)
+def test_sizes_of_text_that_cannot_be_drawn_are_one_line(linmap, recipe, captions, photos, words, error):
+    ran = text_study(linmap, recipe, captions, photos, *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert error in ran.err
+    assert not (recipe.parent / "runs").exists()
+
+
+def test_a_recipe_of_another_method_is_named(linmap, captions, photos, tmp_path):
+    ran = linmap("study", "text-size", "linear-dual", "--output", tmp_path / "runs", *SIMPLE)
+    assert ran.code == 2
+    assert "linear-dual trains no DeCap model; this study needs a recipe with method: decap" in ran.err
+
+
+def test_without_photos_there_is_nothing_to_measure_on(linmap, recipe, captions, tmp_path):
+    ran = linmap("study", "text-size", recipe, "--output", tmp_path / "runs", *SIMPLE)
+    assert ran.code == 2
+    assert "The recipe names no folder of captioned photos. Give --data and --images" in ran.err
+    ran = linmap("study", "text-size", recipe, "--output", tmp_path / "runs", "--data", captions, *SIMPLE)
+    assert "Give --data and --images together" in ran.err

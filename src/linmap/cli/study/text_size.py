@@ -72,8 +72,10 @@ def text_size(
     from linmap.decap.strategies import require_strategy
     from linmap.evaluation import compare_strategies, plot_sizes, scores_by_size, size_table
 
-    changes = change or []
+    changes = list(change or [])
     read = _recipe(recipe, changes)
+    if read.evaluation.metric == "loss":  # then photos are read here alone, once for all runs
+        changes.append("evaluation.photos=null")
     data, images, split = _photos(read, data, images, split)
     unreadable = UnreadableImages(max_unreadable)
     captioned = read_photos(data, images, split, limit, unreadable)
