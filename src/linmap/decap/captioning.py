@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from linmap.data.ahead import answers_in_order, fitting_in_memory, photo_pixels
 from linmap.data.images import Photo
@@ -115,7 +116,13 @@ def caption_photos(
         ...     print(answer.caption, [sentence.caption for sentence in answer.support])
     """
     return _captions(
-        model, processor, photos, lambda photo: photo_pixels(photo, processor.image_processor), batch_size, how
+        model,
+        processor,
+        photos,
+        lambda photo: photo_pixels(photo, processor.image_processor),
+        lambda pixels: model.encode_images(torch.stack(pixels)),
+        batch_size,
+        how,
     )
 
 
@@ -150,7 +157,11 @@ def caption_videos(
         frames = sample_frames(video, num_frames)
         return torch.stack([photo_pixels(frame, processor.image_processor) for frame in frames])
 
-    return _captions(model, processor, videos, frames_of, batch_size, how)
+    def latents_of(videos: list[Tensor]) -> Tensor:
+        frames = model.encode_images(torch.cat(videos)).split([len(video) for video in videos])
+        return torch.stack([F.normalize(latents.mean(0), dim=0) for latents in frames])
+
+    return _captions(model, processor, videos, frames_of, latents_of, batch_size, how)
 
 
 def _captions(
@@ -158,6 +169,7 @@ def _captions(
     processor: DeCapProcessor,
     photos: Iterable[Any],
     prepare: Callable[[Any], Tensor],
+    encode: Callable[[list[Tensor]], Tensor],
     batch_size: int,
     how: dict[str, Any],
 ) -> Iterator[DecodedCaption]:
@@ -167,7 +179,7 @@ def _captions(
 
     def answer(pixels: list[Tensor]) -> list[tuple[str, tuple[SupportSentence, ...]]]:
         with fitting_in_memory(len(pixels), model.projector.weight.device):
-            return caption_latents(model, processor, model.encode_images(torch.stack(pixels)), **how)
+            return caption_latents(model, processor, encode(pixels), **how)
 
     answers = answers_in_order(photos, prepare, answer, batch_size)
 

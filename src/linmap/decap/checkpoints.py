@@ -22,6 +22,7 @@ from linmap.cards import write_model_card
 from linmap.decap.configuration import DeCapConfig, paper_decoder
 from linmap.decap.memory import SupportMemory
 from linmap.dual.modeling import DualEncoderModel
+from linmap.dual.named import load_dual_model
 from linmap.dual.reading import device_of, dtype_named, tensors_in
 from linmap.errors import ConfigurationError, ProjectionError
 from linmap.language.recorded import (
@@ -110,7 +111,7 @@ class DeCapCheckpoints(SharedOnHub):
         """
         dual_name = dual_encoder if isinstance(dual_encoder, str) else None
         if isinstance(dual_encoder, str):
-            dual_encoder = _named_dual_encoder(dual_encoder)
+            dual_encoder = load_dual_model(dual_encoder)
         backbones: dict[str, Any] = {}
         text_tower = None
         if dual_encoder is not None:
@@ -135,7 +136,7 @@ class DeCapCheckpoints(SharedOnHub):
         if isinstance(decoder, str):
             decoder, found = language.load_language_model(decoder, **decoder_kwargs)
             backbones["decoder"] = record_of(found, decoder_kwargs.get("gguf_file"))
-        elif scratch:
+        elif not isinstance(decoder, PreTrainedModel):
             decoder = AutoModelForCausalLM.from_config(_fitting(decoder, tokenizer))
         config = DeCapConfig(
             text_config=portable_config(decoder.config),
@@ -375,12 +376,6 @@ def _fitting(decoder: PreTrainedConfig | None, tokenizer: PreTrainedTokenizerBas
     return config
 
 
-def _named_dual_encoder(name: str, revision: str | None = None) -> DualEncoderModel:
-    from linmap.dual.named import load_dual_encoder
-
-    return load_dual_encoder(name, revision=revision).model
-
-
 def _dual_record(name: str, found: Fingerprint) -> dict[str, Any]:
     """What a configuration says of a dual encoder: how it is called, and the digest of its text side."""
     return Fingerprint(
@@ -399,9 +394,9 @@ def _recorded_dual_encoder(
         if given is None and config.checkpoint_contents == "full" and own.is_dir():
             given = str(own)
         name = given or recorded_part(config.backbones, "dual_encoder", str(directory)).name
-        model = _named_dual_encoder(name)
+        model = load_dual_model(name)
     else:
-        name, model = given.name_or_path, given
+        name, model = str(given.name_or_path), given
     found = model.text_fingerprint()
     if config.text_tower:
         Fingerprint(**{**found.to_dict(), "name": name}).require(Fingerprint.from_dict(config.text_tower))

@@ -279,8 +279,9 @@ class DeCapModel(DeCapCheckpoints, GenerationMixin):
                 return DeCapGenerateOutput(sequences, support) if return_support else sequences
             decoded = latents_to_decode(latents, strategy, memory, self._tau(tau))
         embeds, mask = self._embed(decoded, input_ids, attention_mask)
-        self.decoder.generation_config = self.generation_config
-        written = self.decoder.generate(inputs_embeds=embeds, attention_mask=mask, tokenizer=tokenizer, **kwargs)
+        decoder: Any = self.decoder
+        decoder.generation_config = self.generation_config
+        written = decoder.generate(inputs_embeds=embeds, attention_mask=mask, tokenizer=tokenizer, **kwargs)
         return DeCapGenerateOutput(written, support) if return_support else written
 
     def get_input_embeddings(self) -> nn.Module:

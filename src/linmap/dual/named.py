@@ -12,7 +12,7 @@ from linmap.dual.reading import kind_of
 from linmap.hub import default_dual_encoder
 from linmap.weights.repositories import checkpoint_directory
 
-__all__ = ["DEFAULT", "OPEN_CLIP", "DualEncoder", "load_dual_encoder"]
+__all__ = ["DEFAULT", "OPEN_CLIP", "DualEncoder", "load_dual_encoder", "load_dual_model"]
 
 DEFAULT = "default"
 OPEN_CLIP = "open_clip:"
@@ -37,11 +37,20 @@ def load_dual_encoder(name: str = DEFAULT, *, revision: str | None = None) -> Du
         BackboneError: There is none under that name, or a tower of it cannot be found.
         WeightsUnavailableError: Weights it names cannot be had here.
     """
-    if name.startswith(OPEN_CLIP):
-        model = DualEncoderModel.from_open_clip(name.removeprefix(OPEN_CLIP))
-        return DualEncoder(model, DualEncoderProcessor.for_model(model))
-    folder = Path(default_dual_encoder()) if name == DEFAULT else checkpoint_directory(name, revision=revision)
-    model = DualEncoderModel.from_pretrained(folder)
-    if kind_of(folder) == DualEncoderConfig.model_type:
-        return DualEncoder(model, DualEncoderProcessor.from_pretrained(folder))
+    model = load_dual_model(name, revision=revision)
+    if not name.startswith(OPEN_CLIP):
+        folder = _folder(name, revision)
+        if kind_of(folder) == DualEncoderConfig.model_type:
+            return DualEncoder(model, DualEncoderProcessor.from_pretrained(folder))
     return DualEncoder(model, DualEncoderProcessor.for_model(model))
+
+
+def load_dual_model(name: str = DEFAULT, *, revision: str | None = None) -> DualEncoderModel:
+    """The model of `load_dual_encoder` alone; its folder needs to hold no processor."""
+    if name.startswith(OPEN_CLIP):
+        return DualEncoderModel.from_open_clip(name.removeprefix(OPEN_CLIP))
+    return DualEncoderModel.from_pretrained(_folder(name, revision))
+
+
+def _folder(name: str, revision: str | None) -> Path:
+    return Path(default_dual_encoder()) if name == DEFAULT else checkpoint_directory(name, revision=revision)
