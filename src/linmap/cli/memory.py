@@ -52,7 +52,11 @@ def build(
         int | None, typer.Option(min=1, metavar="N", help="At most N captions.", show_default="all")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Split of captions in JSON and of datasets.", show_default="all of them")
+        str | None,
+        typer.Option(
+            help="Split of captions in JSON and of datasets; text, JSONL, CSV and Parquet files have none.",
+            show_default="all of them",
+        ),
     ] = None,
     column: Annotated[
         str | None, typer.Option(help="Column that holds the sentences.", show_default="the only one with text")

@@ -70,7 +70,7 @@ def read_sentences(
 
     Raises:
         CaptionDataError: A source is not there or not of its format, or it has several columns of text and none is
-            named, or a split is asked for and there is none in any source.
+            named, or captions in JSON name no splits and one is asked for.
         UnknownNameError: No such split or column.
 
     Example:
