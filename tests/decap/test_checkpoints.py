@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModel, AutoProcessor, GPT2Config
 
 from linmap import DeCapModel, DeCapProcessor, SupportMemory
+from linmap.dual.named import load_dual_encoder
 from linmap.errors import (
     BackboneError,
     ConfigurationError,
@@ -190,6 +191,24 @@ def test_a_pretrained_decoder_may_learn_and_is_then_part_of_the_checkpoint(
     assert torch.equal(again.generate(latents), model.generate(latents))
     with pytest.raises(ConfigurationError, match="takes no other"):
         DeCapModel.from_pretrained(tmp_path, decoder=str(tiny_lm_dir("gptj")))
+
+
+def test_a_dual_encoder_that_was_never_saved_is_not_lost_silently(
+    tiny_dual: Any, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    decoder = GPT2Config(n_layer=1, n_embd=16, n_head=2)
+    model = DeCapModel.from_backbones(tiny_dual()[0], decoder, tokenizer=tiny_tokenizer())
+    with pytest.raises(ConfigurationError, match="dual encoder was made here, so nothing says where to find it again"):
+        model.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path, include_backbones=True)
+    assert DeCapModel.from_pretrained(tmp_path).dual_encoder is not None
+
+
+@pytest.mark.weights
+def test_the_bundled_dual_encoder_is_recorded_by_name_and_not_by_its_place() -> None:
+    given = load_dual_encoder().model
+    model = DeCapModel.from_backbones(given, GPT2Config(n_layer=1, n_embd=16, n_head=2))
+    assert model.config.backbones["dual_encoder"]["name"] == "default"
 
 
 def test_arguments_nobody_knows_are_named(tiny_decap: Any, tmp_path: Path) -> None:

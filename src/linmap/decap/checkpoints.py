@@ -22,7 +22,7 @@ from linmap.cards import write_model_card
 from linmap.decap.configuration import DeCapConfig, paper_decoder
 from linmap.decap.memory import SupportMemory
 from linmap.dual.modeling import DualEncoderModel
-from linmap.dual.named import load_dual_model
+from linmap.dual.named import load_dual_model, name_of
 from linmap.dual.reading import device_of, dtype_named, tensors_in
 from linmap.errors import ConfigurationError, ProjectionError
 from linmap.language.recorded import (
@@ -109,16 +109,17 @@ class DeCapCheckpoints(SharedOnHub):
             >>> DeCapModel.from_backbones(None, decoder, latent_dim=6).projector
             Linear(in_features=6, out_features=16, bias=True)
         """
-        dual_name = dual_encoder if isinstance(dual_encoder, str) else None
         if isinstance(dual_encoder, str):
-            dual_encoder = load_dual_model(dual_encoder)
+            named, dual_encoder = dual_encoder, load_dual_model(dual_encoder)
+        else:
+            named = "" if dual_encoder is None else name_of(dual_encoder)
         backbones: dict[str, Any] = {}
         text_tower = None
         if dual_encoder is not None:
             latent_dim = dual_encoder.config.projection_dim
             found = dual_encoder.text_fingerprint()
             text_tower = found.to_dict()
-            backbones["dual_encoder"] = _dual_record(dual_name or dual_encoder.name_or_path, found)
+            backbones["dual_encoder"] = _dual_record(named, found)
         if latent_dim is None:
             raise ConfigurationError("Without a dual encoder nothing says how wide a latent is: give latent_dim.")
         scratch = decoder is None or isinstance(decoder, PreTrainedConfig)
@@ -134,12 +135,14 @@ class DeCapCheckpoints(SharedOnHub):
                 "them out."
             )
         if isinstance(decoder, str):
-            decoder, found = language.load_language_model(decoder, **decoder_kwargs)
+            writer, found = language.load_language_model(decoder, **decoder_kwargs)
             backbones["decoder"] = record_of(found, decoder_kwargs.get("gguf_file"))
-        elif not isinstance(decoder, PreTrainedModel):
-            decoder = AutoModelForCausalLM.from_config(_fitting(decoder, tokenizer))
+        elif isinstance(decoder, PreTrainedModel):
+            writer = decoder
+        else:
+            writer = AutoModelForCausalLM.from_config(_fitting(decoder, tokenizer))
         config = DeCapConfig(
-            text_config=portable_config(decoder.config),
+            text_config=portable_config(writer.config),
             latent_dim=latent_dim,
             prefix_length=prefix_length,
             train_decoder=train_decoder,
@@ -150,10 +153,10 @@ class DeCapCheckpoints(SharedOnHub):
             text_tower=text_tower,
             backbones=backbones,
         )
-        model = cls(config, decoder, dual_encoder, memory)
+        model = cls(config, writer, dual_encoder, memory)
         model.generation_config.max_new_tokens = MAX_NEW_TOKENS
         if tokenizer is not None:
-            write_only(model.generation_config, tokenizer, decoder.config.get_text_config(decoder=True).vocab_size)
+            write_only(model.generation_config, tokenizer, writer.config.get_text_config(decoder=True).vocab_size)
         return model._beside_decoder()._remember_frozen().eval()
 
     @classmethod
@@ -282,6 +285,11 @@ class DeCapCheckpoints(SharedOnHub):
 
     def _require_named(self) -> None:
         """A checkpoint of what was learned names the other parts, and would lose what they learned."""
+        if self.dual_encoder is not None and not (self.config.backbones or {}).get("dual_encoder", {}).get("name"):
+            raise ConfigurationError(
+                "The dual encoder was made here, so nothing says where to find it again. Save it, load it from there, "
+                "and build the model with its folder; or save with include_backbones=True."
+            )
         if self.config.train_decoder:
             return
         learning = sum(weight.requires_grad for weight in self.decoder.parameters())
@@ -396,7 +404,7 @@ def _recorded_dual_encoder(
         name = given or recorded_part(config.backbones, "dual_encoder", str(directory)).name
         model = load_dual_model(name)
     else:
-        name, model = str(given.name_or_path), given
+        name, model = name_of(given), given
     found = model.text_fingerprint()
     if config.text_tower:
         Fingerprint(**{**found.to_dict(), "name": name}).require(Fingerprint.from_dict(config.text_tower))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["SupportSentence", "latents_to_decode", "require_strategy", "support_of"]
 
 
-class SupportSentence(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SupportSentence:
     """A caption of the memory that had a part in another caption.
 
     Args:

@@ -12,7 +12,7 @@ from linmap.dual.reading import kind_of
 from linmap.hub import default_dual_encoder
 from linmap.weights.repositories import checkpoint_directory
 
-__all__ = ["DEFAULT", "OPEN_CLIP", "DualEncoder", "load_dual_encoder", "load_dual_model"]
+__all__ = ["DEFAULT", "OPEN_CLIP", "DualEncoder", "load_dual_encoder", "load_dual_model", "name_of"]
 
 DEFAULT = "default"
 OPEN_CLIP = "open_clip:"
@@ -50,6 +50,12 @@ def load_dual_model(name: str = DEFAULT, *, revision: str | None = None) -> Dual
     if name.startswith(OPEN_CLIP):
         return DualEncoderModel.from_open_clip(name.removeprefix(OPEN_CLIP))
     return DualEncoderModel.from_pretrained(_folder(name, revision))
+
+
+def name_of(model: DualEncoderModel) -> str:
+    """What `load_dual_encoder` finds a loaded model by; empty for one that was made here."""
+    place = str(model.name_or_path)
+    return DEFAULT if place and place == default_dual_encoder() else place
 
 
 def _folder(name: str, revision: str | None) -> Path:
