@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -121,6 +122,77 @@ def dual_recipe_file(tmp_path: Path, dual_recipe: Callable[..., dict[str, Any]])
     def write(**sections: dict[str, Any]) -> Path:
         path = tmp_path / "dual.yaml"
         path.write_text(yaml.safe_dump(dual_recipe(**sections)), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_dual_dir(tmp_path_factory: pytest.TempPathFactory, text_encoder_dir: Callable[[str], Path]) -> Path:
+    """A folder with a tiny dual encoder of 8 channels, whole: random towers, random heads."""
+    from linmap import DualEncoderModel, DualEncoderProcessor
+
+    folder = tmp_path_factory.mktemp("dual-encoder")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = DualEncoderModel.from_backbones(
+            "timm:test_vit",
+            f"hf:{text_encoder_dir('bert')}",
+            projection_dim=8,
+            text_pooling="mean",
+            image_encoder_kwargs={"pretrained": False, "seed": 0},
+        )
+    model.save_pretrained(folder, include_backbones=True)
+    DualEncoderProcessor.for_model(model).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def decap_recipe(photo_set: Path, tiny_dual_dir: Path) -> Callable[..., dict[str, Any]]:
+    """`decap_recipe(**sections)`: the content of a recipe of DeCap that trains in a second; photos are scored."""
+    captions = str(photo_set / "captions.json")
+
+    def make(**sections: Any) -> dict[str, Any]:
+        content: dict[str, Any] = {
+            "method": "decap",
+            "description": "Captions of coloured noise.",
+            "source": "made up for a test",
+            "model": {
+                "dual_encoder": str(tiny_dual_dir),
+                "layers": 1,
+                "heads": 2,
+                "width": 16,
+                "positions": 32,
+                "vocabulary": 300,
+                "lowercase": True,
+                "latent_noise": 0.1,
+                "tau": 0.1,
+            },
+            "data": {
+                "texts": [{"source": captions, "split": "train"}],
+                "validation_texts": [{"source": captions, "split": "val"}],
+            },
+            "memory": {"dtype": "int8"},
+            "training": {"epochs": 3, "batch_size": 8, "learning_rate": 1e-2},
+            "evaluation": {
+                "max_new_tokens": 6,
+                "photos": {"captions": captions, "images": str(photo_set / "images"), "tokenizer": "simple"},
+            },
+        }
+        for section, values in sections.items():
+            content[section] = {**content.get(section, {}), **values} if isinstance(values, dict) else values
+        return content
+
+    return make
+
+
+@pytest.fixture
+def decap_recipe_file(tmp_path: Path, decap_recipe: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
+    """`decap_recipe_file(**sections)`: the same as a YAML file."""
+
+    def write(**sections: Any) -> Path:
+        path = tmp_path / "decap.yaml"
+        path.write_text(yaml.safe_dump(decap_recipe(**sections)), encoding="utf-8")
         return path
 
     return write

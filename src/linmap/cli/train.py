@@ -34,18 +34,21 @@ def train(
         bool, typer.Option("--dry-run", help="Say what would be frozen, trained, read and written, and stop.")
     ] = False,
 ) -> None:
-    """Train linear maps from captioned photos: in front of a language model, or between images and texts.
+    """Train linear maps from captioned photos, or a decoder of text latents from text alone.
 
     What goes through a frozen part goes through it once, then the rest learns. At every evaluation the output folder
-    gets the loss as a picture (loss.png) and captions of a few photos (samples.md), or recall both ways (recall.png);
-    a run that was cut off goes on with --resume. At the end the folder is a model: linmap caption photo.jpg --model
-    DIR, or linmap evaluate retrieval --data captions.json --images photos/ --model DIR.
+    gets the loss as a picture (loss.png) and captions of a few photos (samples.md), recall both ways (recall.png), or
+    CIDEr-D (cider_d.png); a run that was cut off goes on with --resume. At the end the folder is a model: linmap
+    caption photo.jpg --model DIR, linmap evaluate retrieval --data captions.json --images photos/ --model DIR, or
+    linmap caption photo.jpg --decap DIR.
 
     [bold]Examples[/bold]
 
       linmap train efficientnet-lite0-smollm2-135m --dry-run
 
       linmap train linear-dual --output runs/dual --set data.captions=captions.json --set data.images=photos/
+
+      linmap train decap-flickr8k --output runs/decap --set 'data.texts=[{source: captions.txt}]'
 
       linmap train my-recipe.yaml --output runs/mine --set training.steps=500 --set data.train_photos=1000
 
