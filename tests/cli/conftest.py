@@ -54,6 +54,35 @@ def dual_dir(tmp_path_factory: pytest.TempPathFactory, text_encoder_dir: Callabl
     return folder
 
 
+@pytest.fixture(scope="session")
+def decap_dir(tmp_path_factory: pytest.TempPathFactory, dual_dir: Path, tiny_tokenizer: Callable[..., object]) -> Path:
+    """A DeCap model on the dual encoder of `dual_dir`: two untrained layers, a memory of four captions, processor."""
+    import torch
+    from transformers import GPT2Config
+
+    from linmap import DeCapModel, DeCapProcessor, SupportMemory
+
+    tokenizer = tiny_tokenizer()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        decoder = GPT2Config(n_layer=2, n_embd=16, n_head=2, n_positions=64)
+        model = DeCapModel.from_backbones(str(dual_dir), decoder, tokenizer=tokenizer, strategy="projection", tau=0.1)
+        for weight in model.decoder.parameters():
+            torch.nn.init.normal_(weight)
+        torch.nn.init.normal_(model.projector.weight)
+        latents = torch.randn(len(SENTENCES), 32)
+    tower = model.dual_encoder.text_fingerprint()
+    model.memory = SupportMemory.from_latents(latents, SENTENCES, text_tower=tower)
+    model.generation_config.max_new_tokens = 6
+    folder = tmp_path_factory.mktemp("decap")
+    model.save_pretrained(folder)
+    DeCapProcessor.for_model(model, tokenizer).save_pretrained(folder)
+    return folder
+
+
+SENTENCES = ["a dog runs", "two men on bicycles", "a woman in town", "people in a street"]
+
+
 def photo(seed: int, width: int = 40, height: int = 30) -> Image.Image:
     """Coloured noise: no two seeds look alike."""
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

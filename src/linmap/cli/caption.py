@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from linmap.cli.outcomes import Outcome
     from linmap.errors import LinmapError
 
 __all__ = ["register"]
@@ -37,13 +36,38 @@ def caption(
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest caption, in tokens.", show_default="the model's own")
     ] = None,
+    decap: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Instead of --model: a DeCap model; 'default' is the bundled one."),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="DeCap: projection, nearest, visual or retrieval.", metavar="NAME", show_default="the model's own"
+        ),
+    ] = None,
+    tau: Annotated[
+        float | None, typer.Option(help="DeCap: temperature of the projection.", show_default="the model's own")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="DIR", help="DeCap: a support memory.", show_default="the model's own")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="DeCap: show the sentences behind each caption, with their weights.")
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="DeCap: frames of a video.", show_default="8")
+    ] = None,
+    as_video: Annotated[
+        bool, typer.Option("--as-video", help="DeCap: take the photos as the frames of one video.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos captioned at a time.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     dtype: Annotated[
         str, typer.Option(help="Of the language model: auto (float32 on a CPU), bfloat16, float16 or float32.")
     ] = "auto",
 ) -> None:
-    """Caption photos.
+    """Caption photos, and videos with --decap.
 
     A folder stands for the photos in it, a pattern for what it matches. A photo that cannot be read is named on stderr,
     the others are captioned all the same, and the exit code is 2. The first use of the bundled model fetches its frozen
@@ -58,32 +82,78 @@ def caption(
       linmap caption holiday/ --json > captions.jsonl      {"image": "holiday/1.jpg", "caption": "…"}
 
       linmap caption dog.jpg --model runs/mine --prompt "A picture of"
+
+      linmap caption dog.jpg --decap default --explain     and the sentences it was made of
+
+      linmap caption film.mp4 --decap default              a video, by eight of its frames
     """
+    from linmap.cli.decap import check_options, decap_outcomes, frames_as_one
     from linmap.cli.devices import check_device, check_dtype
+    from linmap.cli.outcomes import write_outcomes
     from linmap.cli.photos import photos_named
 
+    check_options(
+        decap,
+        of_prefix={"--model": model, "--prompt": prompt},
+        of_decap={
+            "--strategy": strategy,
+            "--tau": tau,
+            "--memory": memory,
+            "--explain": explain,
+            "--frames": frames,
+            "--as-video": as_video,
+        },
+    )
     check_device(device)
     check_dtype(dtype)
-    photos = list(photos_named(images))
+    photos: list[tuple[str, LinmapError | None]] = list(photos_named(images))
     chosen = {"num_beams": num_beams, "max_new_tokens": max_new_tokens}
     generation = {name: value for name, value in chosen.items() if value is not None}
-    answers = _answers(photos, model, device, dtype, prompt=prompt, batch_size=batch_size, **generation)
-    if _write(answers, total=len(photos), as_json=as_json):
+    if decap is None:
+        outcomes = _outcomes(photos, model, device, dtype, prompt=prompt, batch_size=batch_size, **generation)
+    else:
+        outcomes = decap_outcomes(
+            [] if as_video else photos,
+            frames_as_one(photos) if as_video else None,
+            decap,
+            memory,
+            device,
+            dtype,
+            explain=explain,
+            num_frames=frames or 8,
+            batch_size=batch_size,
+            strategy=strategy,
+            tau=tau,
+            **generation,
+        )
+    if write_outcomes(outcomes, total=1 if as_video else len(photos), as_json=as_json):
         raise typer.Exit(2)
 
 
-def _answers(
-    photos: list[tuple[str, Any]], model: str | None, device: str, dtype: str, **how: Any
-) -> Iterator[tuple[str, str | None, LinmapError | None]]:
-    """`(photo, caption, error)` in the order of `photos`; nothing is loaded when there is no photo to read."""
+def _outcomes(
+    photos: list[tuple[str, LinmapError | None]], model: str | None, device: str, dtype: str, **how: Any
+) -> Iterator[Outcome]:
+    """What becomes of each of `photos`, in their order; nothing is loaded when there is no photo to read."""
+    from linmap.cli.outcomes import Outcome
+
+    photos = [(photo, error or _no_video(photo)) for photo, error in photos]
     readable = [photo for photo, error in photos if error is None]
     captioned = iter(_captioned(readable, model, device, dtype, **how) if readable else [])
     for photo, error in photos:
         if error is not None:
-            yield photo, None, error
+            yield Outcome(photo, error=error)
         else:
             answer = next(captioned)
-            yield photo, answer.caption, answer.error
+            yield Outcome(photo, caption=answer.caption, error=answer.error)
+
+
+def _no_video(photo: str) -> LinmapError | None:
+    from linmap.data.video import is_video
+    from linmap.errors import CaptioningError
+
+    if not is_video(photo):
+        return None
+    return CaptioningError(f"{photo} is a video; models of DeCap caption videos: --decap MODEL, or --decap default.")
 
 
 def _captioned(photos: list[str], model: str | None, device: str, dtype: str, **how: Any) -> Iterator[Any]:
@@ -96,25 +166,3 @@ def _captioned(photos: list[str], model: str | None, device: str, dtype: str, **
 
     captioner = load_captioner(model, device, dtype)
     return caption_photos(captioner.model, captioner.processor, photos, **how)
-
-
-def _write(answers: Iterator[tuple[str, str | None, LinmapError | None]], total: int, as_json: bool) -> int:
-    """Writes answers as they come, captions to stdout and errors to stderr; returns how many photos failed."""
-    from linmap.cli.messages import say_error
-    from linmap.cli.progress import ProgressBar
-
-    failed = 0
-    with ProgressBar("Captioning", total) as bar:
-        for photo, text, error in answers:
-            with bar.hidden():
-                if error is not None:
-                    failed += 1
-                    say_error(str(error))
-                if as_json:
-                    outcome = {"caption": text} if error is None else {"error": str(error)}
-                    typer.echo(json.dumps({"image": photo, **outcome}))
-                elif error is None:
-                    typer.echo(f"{photo}: {' '.join((text or '').split())}")
-                sys.stdout.flush()
-            bar.advance()
-    return failed

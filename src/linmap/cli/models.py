@@ -9,19 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linmap.errors import LinmapError, ModelNotFoundError, first_line
+from linmap.errors import LinmapError, ModelNotFoundError, UnknownNameError, first_line
 
 if TYPE_CHECKING:
+    from linmap.decap.modeling import DeCapModel
+    from linmap.decap.processing import DeCapProcessor
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
 __all__ = [
     "CAPTIONER",
     "COMPARING",
+    "DECAP",
     "DUAL_ENCODER",
     "Captioner",
+    "DeCap",
     "config_in",
+    "decap_folder",
     "load_captioner",
+    "load_decap",
     "model_folder",
     "one_line",
     "read_config",
@@ -30,9 +36,13 @@ __all__ = [
 ]
 
 CAPTIONER = "linear_vision_prefix"
+DECAP = "decap"
 DUAL_ENCODER = "dual_encoder"
 COMPARING = (DUAL_ENCODER, "clip", "siglip")
 """Kinds of models that compare photos with texts, and write none."""
+
+CAPTIONING = {CAPTIONER: "--model", DECAP: "--decap"}
+"""Kinds of models that write captions, with the option of `linmap caption` that takes them."""
 
 
 class Captioner(NamedTuple):
@@ -40,6 +50,13 @@ class Captioner(NamedTuple):
 
     model: LinearVisionPrefixModel
     processor: LinearVisionPrefixProcessor
+
+
+class DeCap(NamedTuple):
+    """A model on its device, with its memory, and its processor."""
+
+    model: DeCapModel
+    processor: DeCapProcessor
 
 
 def model_folder(name: str | None) -> Path:
@@ -73,8 +90,21 @@ def model_folder(name: str | None) -> Path:
     return checkpoint_directory(name)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The facts in `config.json` of a linear vision prefix.
+def decap_folder(name: str) -> Path:
+    """The local folder of a DeCap model; `"default"` is the bundled one. See `model_folder`."""
+    if name != "default":
+        return model_folder(name)
+    from linmap.hub import default_decap
+
+    return Path(default_decap())
+
+
+def read_config(folder: Path, wanted: str = CAPTIONER) -> dict[str, Any]:
+    """The facts in `config.json` of a captioning model.
+
+    Args:
+        folder: Where it lies.
+        wanted: `CAPTIONER` or `DECAP`.
 
     Raises:
         ModelNotFoundError: There is none, it is damaged, or it belongs to another kind of model.
@@ -84,12 +114,17 @@ def read_config(folder: Path) -> dict[str, Any]:
     if kind in COMPARING:
         raise ModelNotFoundError(
             f"{folder} holds a model of type {kind!r}, which compares photos with texts and does not caption. Name a "
-            f"model of type {CAPTIONER!r}; what this one can do is measured by linmap evaluate retrieval --model "
+            f"model of type {wanted!r}; what this one can do is measured by linmap evaluate retrieval --model "
             f"{folder}."
         )
-    if kind != CAPTIONER:
+    if kind != wanted and kind in CAPTIONING:
         raise ModelNotFoundError(
-            f"{folder} holds a model of type {kind!r}; linmap needs {CAPTIONER!r}. "
+            f"{folder} holds a model of type {kind!r}; this takes one of type {wanted!r}. Give it to linmap caption as "
+            f"{CAPTIONING[kind]}."
+        )
+    if kind != wanted:
+        raise ModelNotFoundError(
+            f"{folder} holds a model of type {kind!r}; linmap needs {wanted!r}. "
             "Name a folder that linmap train wrote; frozen parts alone cannot caption."
         )
     return config
@@ -199,3 +234,52 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
         processor = LinearVisionPrefixProcessor.from_pretrained(folder)
     model.to(place)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
     return Captioner(model, processor)
+
+
+def load_decap(
+    name: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    memory: str | None = None,
+    strategy: str | None = None,
+) -> DeCap:
+    """Loads a DeCap model with its dual encoder and its support memory, and its processor.
+
+    Args:
+        name: Folder, Hub id, or `"default"` for the bundled model.
+        device: As `load_captioner` takes it.
+        dtype: As there, for the decoder.
+        memory: Folder or Hub id of another memory than the model's own.
+        strategy: The one that will be used; None is the model's.
+
+    Raises:
+        LinmapError: The model, a part of it, the memory that the strategy needs, the device or the format is not to be
+            had; the message says which.
+    """
+    from linmap.cli.devices import check_dtype, device_for, dtype_for
+
+    check_dtype(dtype)
+    place = device_for(device)
+    folder = decap_folder(name)
+    read_config(folder, DECAP)
+    require_processor(folder)
+    from linmap.decap.configuration import STRATEGIES, DeCapConfig
+    from linmap.decap.modeling import DeCapModel
+    from linmap.decap.processing import DeCapProcessor
+
+    if strategy is not None and strategy not in STRATEGIES:
+        raise UnknownNameError("strategy", strategy, STRATEGIES)
+    with one_line(folder):
+        config = DeCapConfig.from_pretrained(folder)
+        number_format = dtype_for(dtype, place, getattr(config.text_config, "dtype", None))
+        model = DeCapModel.from_pretrained(folder, config=config, dtype=number_format, memory=memory)
+        processor = DeCapProcessor.from_pretrained(folder)
+    strategy = strategy or model.config.strategy
+    if model.memory is None and strategy != "visual":
+        raise ModelNotFoundError(
+            f"The model in {folder} has no support memory, and the strategy {strategy!r} asks one. Give it one with "
+            "--memory DIR (linmap memory build makes it), or take --strategy visual."
+        )
+    model.to(place)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
+    return DeCap(model, processor)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from linmap.errors import WeightsUnavailableError
 
-__all__ = ["default_dual_encoder", "default_model"]
+__all__ = ["default_decap", "default_dual_encoder", "default_model"]
 
 FOLDER = Path(str(resources.files("linmap.hub")))
 
@@ -39,6 +39,21 @@ def default_dual_encoder() -> str:
         >>> DualEncoderModel.from_pretrained(default_dual_encoder())  # doctest: +SKIP
     """
     return _bundled("default_dual_encoder", "linear-dual")
+
+
+def default_decap() -> str:
+    """Path of the bundled DeCap model: decoder, support memory, configuration and processor of the embedded default.
+
+    It writes captions from latents of the bundled dual encoder, and learned from the captions of Flickr8k alone; what
+    `linmap caption --decap default` uses.
+
+    Raises:
+        WeightsUnavailableError: when this installation came without the folder.
+
+    Example:
+        >>> DeCapModel.from_pretrained(default_decap())  # doctest: +SKIP
+    """
+    return _bundled("default_decap", "decap-flickr8k")
 
 
 def _bundled(name: str, recipe: str) -> str:
