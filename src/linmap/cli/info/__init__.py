@@ -29,25 +29,27 @@ def info(
 ) -> None:
     """Show what a model is made of: what is frozen, from where, how big, and what was trained.
 
-    Of a model that captions, or of a dual encoder. The frozen parts are named by library, id, revision, licence and the
-    sha256 of their weight file; they are neither loaded nor fetched.
+    Of a model that captions, of a dual encoder, or of a DeCap model with its support memory. The frozen parts are named
+    by library, id, revision, licence and the sha256 of their weight file; they are neither loaded nor fetched.
 
     [bold]Examples[/bold]
 
       linmap info
 
       linmap info runs/mine --json
+
+      linmap info runs/decap
     """
     from linmap.cli.messages import quiet_libraries
-    from linmap.cli.models import CAPTIONER, DUAL_ENCODER, config_in, model_folder, one_line
+    from linmap.cli.models import CAPTIONER, DECAP, DUAL_ENCODER, config_in, model_folder, one_line
 
     folder = model_folder(model)
     written = config_in(folder)
     kind = written.get("model_type")
-    if kind not in (CAPTIONER, DUAL_ENCODER):
+    if kind not in (CAPTIONER, DUAL_ENCODER, DECAP):
         raise ModelNotFoundError(
-            f"{folder} holds a model of type {kind!r}; linmap info tells of linmap's own, {CAPTIONER!r} and "
-            f"{DUAL_ENCODER!r}. Name a folder that save_pretrained or linmap train wrote."
+            f"{folder} holds a model of type {kind!r}; linmap info tells of linmap's own, {CAPTIONER!r}, "
+            f"{DUAL_ENCODER!r} and {DECAP!r}. Name a folder that save_pretrained or linmap train wrote."
         )
     quiet_libraries()
     with one_line(folder):
@@ -62,8 +64,12 @@ def info(
 
 def _facts(kind: str, folder: Path, written: dict[str, Any]) -> dict[str, Any]:
     """Everything `linmap info` tells; sizes are in bytes."""
-    from linmap.cli.models import CAPTIONER
+    from linmap.cli.models import CAPTIONER, DECAP
 
+    if kind == DECAP:
+        from linmap.cli.info.decap import decap_facts
+
+        return decap_facts(folder, written)
     if kind == CAPTIONER:
         from linmap.cli.info.captioner import captioner_facts
 

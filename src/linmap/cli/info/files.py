@@ -80,9 +80,9 @@ def files_in(*places: Path) -> list[Path]:
 
 
 def frozen_part(
-    recorded: dict[str, Any] | None, inside: bool, parameters: int, size: int, dtype: str
+    recorded: dict[str, Any] | None, inside: bool, parameters: int | None, size: int | None, dtype: str | None
 ) -> dict[str, Any]:
-    """Where a frozen part comes from, as the checkpoint recorded it, and its size in bytes."""
+    """Where a frozen part comes from, as the checkpoint recorded it, and its size in bytes where that is known."""
     known = {name: (recorded or {}).get(name) for name in FINGERPRINT_FACTS}
     return {**known, "parameters": parameters, "bytes": size, "dtype": dtype, "in_folder": inside}
 

@@ -18,6 +18,7 @@ ROLES = {
     "image_projection": "image head",
     "text_projection": "text head",
     "text_encoder": "text encoder",
+    "dual_encoder": "dual encoder",
 }
 
 
@@ -27,7 +28,11 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     console.print(f"{facts['model']}  ({facts['folder']})", soft_wrap=True)
     console.print(_parts(facts))
     towers = {role: part for role, part in _in_order(facts) if "sha256" in part}
-    if facts["kind"] == "captioner":
+    if facts["kind"] == "decap":
+        if towers:
+            console.print(_origins(towers, "Where the frozen parts come from"))
+        console.print(_decoding(facts))
+    elif facts["kind"] == "captioner":
         console.print(_origins(towers, "Where the frozen parts come from"))
         console.print(_use(facts))
     else:
@@ -43,15 +48,22 @@ def _parts(facts: Mapping[str, Any]) -> Table:
     table.add_column("format")
     for role, part in _in_order(facts):
         state = "trained" if role in facts["trained"] else "frozen"
+        if part["parameters"] is None:
+            table.add_row(ROLES.get(role, role), state, "not known", "not here", "")
+            continue
         parameters, size = f"{part['parameters']:,}", _megabytes(part["bytes"])
         table.add_row(ROLES.get(role, role), state, parameters, size, part["dtype"])
+    if memory := facts.get("memory"):
+        table.add_row(
+            "support memory", f"{memory['captions']:,} captions", "", _megabytes(memory["bytes"]), memory["dtype"]
+        )
     return table
 
 
 def _in_order(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """As an image travels, and then a text."""
     parts = {**facts["frozen"], **facts["trained"]}
-    order = ("encoder", "projector", "language_model", "image_encoder", "image_projection")
+    order = ("dual_encoder", "encoder", "projector", "language_model", "decoder", "image_encoder", "image_projection")
     return [(role, parts[role]) for role in (*order, "text_encoder", "text_projection") if role in parts]
 
 
@@ -97,6 +109,37 @@ def _use(facts: Mapping[str, Any]) -> Table:
     table.add_row("generation", generation or "as transformers does")
     table.add_row("files", "\n".join(f"{_megabytes(size):>10}  {name}" for name, size in facts["files"].items()))
     return table
+
+
+def _decoding(facts: Mapping[str, Any]) -> Table:
+    decap, memory = facts["decap"], facts["memory"]
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, title="How it is used", title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("latent", f"{decap['latent_dim']} channels, one vector a text or photo")
+    table.add_row("text tower", _tower(decap["text_tower"]))
+    table.add_row("prefix", f"{decap['prefix_length']} x {decap['hidden_size']} channels in front of the text")
+    table.add_row("decoder", f"{decap['decoder']}, {decap['vocabulary']:,} tokens")
+    if memory is None:
+        table.add_row("memory", "none; --memory DIR gives it one")
+    else:
+        kept = f"{memory['captions']:,} captions in {memory['dtype']}, text tower {_tower(memory['text_tower'])}"
+        table.add_row("memory", kept)
+    table.add_row("strategy", decap["strategy"])
+    table.add_row("tau", f"{decap['tau']:g}")
+    learned = f"label smoothing {decap['label_smoothing']:g}, noise on the latents {decap['latent_noise']:g}"
+    table.add_row("learned with", learned + (f", at most {decap['max_length']} tokens" if decap["max_length"] else ""))
+    generation = ", ".join(f"{name} {value}" for name, value in facts["generation"].items())
+    table.add_row("generation", generation or "as transformers does")
+    table.add_row("files", "\n".join(f"{_megabytes(size):>10}  {name}" for name, size in facts["files"].items()))
+    return table
+
+
+def _tower(recorded: Mapping[str, Any] | None) -> str:
+    """A text tower by name, and the beginning of its digest."""
+    if not recorded:
+        return "not known"
+    return f"{recorded['name']} ({str(recorded.get('sha256') or 'no sha256')[:12]})"
 
 
 def _space(facts: Mapping[str, Any]) -> Table:
