@@ -214,7 +214,22 @@ def test_a_model_without_a_memory_says_how_to_get_one(study, decap_dir):
 def test_another_kind_of_model_is_named(study, dual_dir):
     ran = study("strategies", "--decap", dual_dir)
     assert ran.code == 2
-    assert "holds a model of type 'dual_encoder'; this needs one of type 'decap'" in ran.err
+    assert "holds a model of type 'dual_encoder', which compares photos with texts" in ran.err
+
+
+def test_a_model_without_its_dual_encoder_cannot_see_photos(study, tmp_path, tiny_tokenizer):
+    from transformers import GPT2Config
+
+    from linmap import DeCapModel, DeCapProcessor
+
+    tokenizer = tiny_tokenizer()
+    decoder = GPT2Config(n_layer=1, n_embd=16, n_head=2)
+    model = DeCapModel.from_backbones(None, decoder, latent_dim=6, tokenizer=tokenizer)
+    model.save_pretrained(tmp_path / "latents")
+    DeCapProcessor.for_model(model, tokenizer).save_pretrained(tmp_path / "latents")
+    ran = study("strategies", "--decap", tmp_path / "latents")
+    assert (ran.code, ran.out) == (2, "")
+    assert "holds no image encoder: it takes latents, not photos" in ran.err
 
 
 def test_a_memory_of_another_text_tower_is_refused(study, decap_dir, other_dual_dir):

@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linmap.errors import CaptionDataError
+from linmap.errors import CaptionDataError, CaptioningError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-    from linmap.cli.study.models import DeCap
+    from linmap.cli.models import DeCap
     from linmap.data.captions import Captioned
     from linmap.data.images import UnreadableImages
     from linmap.decap.memory import SupportMemory
 
-__all__ = ["PAPER_NAMES", "SeenPhotos", "Way", "captions_by", "decoding_of", "read_photos", "see", "ways"]
+__all__ = [
+    "PAPER_NAMES",
+    "SeenPhotos",
+    "Way",
+    "captions_by",
+    "decoding_of",
+    "load_seeing",
+    "read_photos",
+    "see",
+    "ways",
+]
 
 PAPER_NAMES = {"projection": "PD", "nearest": "NND", "visual": "VD", "retrieval": "CLIPRe"}
 """What the paper calls the strategies."""
@@ -59,6 +69,26 @@ class Way(NamedTuple):
         """What a report says of it."""
         asked = None if self.memory is None else len(self.memory)
         return {"strategy": self.strategy, "tau": self.tau, "memory": self.memory_name or None, "captions": asked}
+
+
+def load_seeing(name: str, device: str, memory: Path | None = None) -> DeCap:
+    """Loads a DeCap model that can see photos; whether it has a memory is asked later, when several may be named.
+
+    Args:
+        name: Folder, Hub id, or `"default"` for the bundled one.
+        device: As `load_decap` takes it.
+        memory: Another memory than the model's own.
+
+    Raises:
+        CaptioningError: It holds no image encoder.
+        LinmapError: As `load_decap`.
+    """
+    from linmap.cli.models import load_decap
+
+    loaded = load_decap(name, device, memory=None if memory is None else str(memory), strategy="visual")
+    if loaded.model.dual_encoder is None or loaded.model.dual_encoder.image_encoder is None:
+        raise CaptioningError(f"{name} holds no image encoder: it takes latents, not photos. Name one that does.")
+    return loaded
 
 
 def read_photos(

@@ -12,7 +12,7 @@ from linmap.cli.study.options import NumBeams, Tokens
 from linmap.errors import ConfigurationError, MemoryMismatchError
 
 if TYPE_CHECKING:
-    from linmap.cli.study.models import DeCap
+    from linmap.cli.models import DeCap
     from linmap.decap.memory import SupportMemory
 
 __all__ = ["domains"]
@@ -71,15 +71,15 @@ def domains(
         raise typer.BadParameter("--decap: one model has nothing to stand beside; name at least two.")
     prepare(device, tokenizer)
     from linmap.cli.evaluate.output import rounded, write
-    from linmap.cli.study.captioning import PAPER_NAMES, captions_by, decoding_of, read_photos, see, ways
-    from linmap.cli.study.models import decap_folder, load_decap
+    from linmap.cli.models import DECAP, decap_folder, read_config
+    from linmap.cli.study.captioning import PAPER_NAMES, captions_by, decoding_of, load_seeing, read_photos, see, ways
     from linmap.data.images import UnreadableImages
     from linmap.evaluation import caption_table, compare_strategies, plot_caption_scores
 
     for name in decap:
-        decap_folder(name)
+        read_config(decap_folder(name), DECAP)
     captioned = read_photos(data, images, split, limit, first := UnreadableImages(max_unreadable))
-    models = {name: load_decap(name, device) for name in decap}
+    models = {name: load_seeing(name, device) for name in decap}
     latents: dict[str, Any] = {}
     rows: dict[str, dict[str, float]] = {}
     described: list[dict[str, Any]] = []

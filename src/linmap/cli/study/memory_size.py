@@ -54,16 +54,16 @@ def memory_size(
     check_sizes(sizes)
     prepare(device, tokenizer)
     from linmap.cli.evaluate.output import write
-    from linmap.cli.study.captioning import Way, captions_by, decoding_of, read_photos, see
-    from linmap.cli.study.models import decap_folder, load_decap
+    from linmap.cli.models import DECAP, decap_folder, read_config
+    from linmap.cli.study.captioning import Way, captions_by, decoding_of, load_seeing, read_photos, see
     from linmap.data.images import UnreadableImages
     from linmap.decap.strategies import require_strategy
     from linmap.evaluation import compare_strategies, plot_sizes, scores_by_size, size_table
 
-    decap_folder(decap)
+    read_config(decap_folder(decap), DECAP)  # a wrong name is said before torch is imported, which takes seconds
     unreadable = UnreadableImages(max_unreadable)
     captioned = read_photos(data, images, split, limit, unreadable)
-    loaded = load_decap(decap, device, memory)
+    loaded = load_seeing(decap, device, memory)
     whole = require_strategy("projection", loaded.model.memory)
     assert whole is not None  # a projection has a memory to ask
     wanted = sizes_named(sizes, len(whole))

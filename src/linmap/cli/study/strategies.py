@@ -12,7 +12,7 @@ from linmap.cli.evaluate.options import AsJson, ControlSeed, Data, Device, Image
 from linmap.cli.study.options import DecapName, NumBeams, Tokens, taus_named
 
 if TYPE_CHECKING:
-    from linmap.cli.study.models import DeCap
+    from linmap.cli.models import DeCap
     from linmap.decap.memory import SupportMemory
 
 __all__ = ["strategies"]
@@ -60,15 +60,15 @@ def strategies(
     taus_named(tau, 0.01)
     prepare(device, tokenizer)
     from linmap.cli.evaluate.output import rounded, write
-    from linmap.cli.study.captioning import captions_by, decoding_of, read_photos, see, ways
-    from linmap.cli.study.models import decap_folder, load_decap
+    from linmap.cli.models import DECAP, decap_folder, read_config
+    from linmap.cli.study.captioning import captions_by, decoding_of, load_seeing, read_photos, see, ways
     from linmap.data.images import UnreadableImages
     from linmap.evaluation import caption_table, compare_strategies, plot_caption_scores
 
-    decap_folder(decap)
+    read_config(decap_folder(decap), DECAP)  # a wrong name is said before torch is imported, which takes seconds
     unreadable = UnreadableImages(max_unreadable)
     captioned = read_photos(data, images, split, limit, unreadable)
-    loaded = load_decap(decap, device)
+    loaded = load_seeing(decap, device)
     memories = _memories(loaded, memory or [])
     how = decoding_of(loaded, num_beams)
     seen = see(loaded, captioned, unreadable, batch_size)
@@ -107,12 +107,12 @@ def strategies(
 
 def _memories(loaded: DeCap, named: list[Path]) -> list[tuple[str, SupportMemory]]:
     """The memories that are asked, by name; each is of the model's text tower."""
-    from linmap.cli.study.models import load_memory
+    from linmap.decap.memory import SupportMemory
     from linmap.decap.strategies import require_strategy
 
     found = []
     for directory in named:
-        loaded.model.memory = load_memory(directory)  # the model refuses one of another text tower
+        loaded.model.memory = SupportMemory.from_pretrained(directory)  # the model refuses one of another text tower
         found.append((str(directory), loaded.model.memory))
     if not named and (own := require_strategy("projection", loaded.model.memory)) is not None:
         found.append(("its own", own))

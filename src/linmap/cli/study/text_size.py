@@ -65,9 +65,8 @@ def text_size(
     check_sizes(sizes)
     prepare(device, tokenizer)
     from linmap.cli.evaluate.output import write
-    from linmap.cli.study.captioning import Way, captions_by, decoding_of, read_photos, see
+    from linmap.cli.study.captioning import Way, captions_by, decoding_of, load_seeing, read_photos, see
     from linmap.cli.study.memory_size import curve_rows
-    from linmap.cli.study.models import load_decap
     from linmap.data.images import UnreadableImages
     from linmap.decap.strategies import require_strategy
     from linmap.evaluation import compare_strategies, plot_sizes, scores_by_size, size_table
@@ -87,7 +86,7 @@ def text_size(
     def measure(size: int, draw: int) -> dict[str, float]:
         nonlocal seen, decoding
         folder = _trained(recipe, [*changes, f"data.train_texts={size}"], output / f"texts-{size}")
-        loaded = load_decap(str(folder), device, memory)
+        loaded = load_seeing(str(folder), device, memory)
         decoding = decoding_of(loaded, num_beams)
         if seen is None:  # the runs share the dual encoder
             seen = see(loaded, captioned, unreadable, batch_size)
