@@ -98,7 +98,8 @@ class DeCapModel(DeCapCheckpoints, GenerationMixin):
         config.text_config._attn_implementation = decoder.config._attn_implementation
         self.generation_config = copy.deepcopy(decoder.generation_config)
         self.post_init()
-        self._keys_to_ignore_on_save = {key for key in self.state_dict() if not self._is_learned(key)}
+        not_learned = {key for key in self.state_dict() if not self._is_learned(key)}
+        self._keys_to_ignore_on_save = not_learned | set(self.all_tied_weights_keys)  # a tied table is written once
 
     def _is_learned(self, key: str) -> bool:
         part, _, _ = key.partition(".")

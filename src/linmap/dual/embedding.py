@@ -96,7 +96,8 @@ def text_features(
     ids = [torch.tensor(row)[mask] for row, mask in zip(tokens["input_ids"], masks, strict=True)]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     features = torch.empty(len(ids), model.config.text_feature_dim)
-    with tqdm(total=len(ids), desc="Encoding texts", unit="text") as bar:
+    at_once = len(ids) <= batch_size  # no bar for one batch: a collator asks for many of them
+    with tqdm(total=len(ids), desc="Encoding texts", unit="text", disable=at_once) as bar:
         for start in range(0, len(ids), batch_size):
             rows = order[start : start + batch_size]
             batch = processor.tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")

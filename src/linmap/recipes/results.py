@@ -11,6 +11,7 @@ import torch
 from linmap.cards import write_model_card
 from linmap.recipes.callbacks import plot_losses
 from linmap.recipes.outputs import LOG_FILE, OutputFolder
+from linmap.recipes.pace import Pace
 from linmap.recipes.recipe import recipe_to_yaml
 from linmap.recipes.schema import GenerationRecipe, Recipe
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["RunFacts", "generate_by_default", "write_log", "write_results"]
+__all__ = ["RunFacts", "epoch_facts", "generate_by_default", "write_log", "write_results"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,19 @@ def generate_by_default(config: GenerationConfig, said: GenerationRecipe, tokeni
         broken = {token for token, piece in enumerate(pieces) if "\n" in piece}
         settings["suppress_tokens"] = sorted(broken.union(config.suppress_tokens or ()))
     config.update(**settings)
+
+
+def epoch_facts(state: TrainerState, pace: Pace, epochs: int, metric: str) -> dict[str, Any]:
+    """What the log says of a run that counts epochs: its steps, and which of them was the best by `metric`."""
+    return {
+        "steps": state.global_step,
+        "epochs": epochs,
+        "steps_per_epoch": pace.steps_per_epoch,
+        "batch_size": pace.batch_size,
+        "best_step": state.best_global_step,
+        "best_epoch": round((state.best_global_step or 0) / pace.steps_per_epoch, 2),
+        f"best_{metric}": state.best_metric,
+    }
 
 
 def write_log(folder: OutputFolder, log: dict[str, Any]) -> None:

@@ -37,27 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Trains the linear layer as `recipe` says and writes the model to `output`.
-
-    `output` then holds the projection with its configuration, the processor, the recipe as resolved (`recipe.yaml`),
-    the numbers (`training_log.json`), their plot (`loss.png`), captions on the way (`samples.md`), and the kept
-    checkpoints in folders of their own. The weights are those of the best validation loss or CIDEr-D.
-
-    Args:
-        recipe: What to train on what.
-        output: Folder of the run; made if need be.
-        resume: Go on from the last complete checkpoint in `output`. On a CPU the final weights are bit-equal to
-            those of a run that was never cut off.
-        overwrite: Start anew in a folder that holds a run already, which is lost.
-
-    Returns:
-        The folder, ready for `LinearVisionPrefixModel.from_pretrained`.
-
-    Raises:
-        OutputFolderError: when `output` holds a run and neither `resume` nor `overwrite` says what to do with it, or
-            `resume` finds nothing to go on from.
-        UnreadableImageError: for the first unreadable photo beyond `data.unreadable_limit`.
-    """
+    """Trains the linear layer as `recipe` says; see `linmap.recipes.methods.train`."""
     folder = OutputFolder(Path(output))
     checkpoint = folder.open(recipe, resume=resume, overwrite=overwrite)
     if folder.finished:

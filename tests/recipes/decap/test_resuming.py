@@ -29,7 +29,8 @@ def test_a_killed_run_that_is_resumed_ends_with_bit_equal_weights(
     decap_recipe_file: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, data: dict[str, Any]
 ) -> None:
     # with noise on the latents and dropout in the decoder
-    file = decap_recipe_file(data=data, training={"epochs": 8, "weights_dtype": "float16"})
+    training = {"epochs": 8, "weights_dtype": "float16"}
+    file = decap_recipe_file(data=data, training=training, evaluation={"photos": None})
     recipe = load_recipe(file)
     whole = train(recipe, tmp_path / "whole")
     cut = tmp_path / "cut"

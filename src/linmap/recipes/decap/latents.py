@@ -14,6 +14,7 @@ from torch import Tensor
 
 from linmap.data.captions import Captioned
 from linmap.data.images import UnreadableImages
+from linmap.errors import SupportMemoryError
 from linmap.recipes.assembly import read_photos
 from linmap.recipes.decap.assembly import DeCapParts
 from linmap.recipes.decap.schema import DeCapRecipe, MemoryRecipe, PhotosRecipe
@@ -60,9 +61,8 @@ def support_memory(said: MemoryRecipe, parts: DeCapParts, split: TextSplit) -> S
         SupportMemoryError: There are not so many.
     """
     from linmap.decap.memory import SupportMemory
-    from linmap.errors import SupportMemoryError
 
-    first_rows = list({text: row for row, text in reversed(list(enumerate(split.texts)))}.values())[::-1]
+    first_rows = sorted({text: row for row, text in reversed(list(enumerate(split.texts)))}.values())
     count = len(first_rows) if said.captions is None else said.captions
     if count > len(first_rows):
         raise SupportMemoryError(

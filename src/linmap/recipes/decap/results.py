@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.pace import Pace
 from linmap.recipes.recipe import recipe_to_yaml
-from linmap.recipes.results import write_log
+from linmap.recipes.results import epoch_facts, write_log
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -94,26 +94,20 @@ def write_results(
     model.save_pretrained(folder.path, state_dict=learned)
     processor.save_pretrained(folder.path)
     plot_run(state.log_history, folder.path)
-    best_epoch = round((state.best_global_step or 0) / facts.pace.steps_per_epoch, 2)
+    epochs = epoch_facts(state, facts.pace, recipe.training.epochs, recipe.evaluation.metric)
     backbones = model.config.backbones or {}
     write_model_card(
         folder.path,
         kind="decap",
         backbones=backbones,
         trained=["decoder"] if model.config.train_decoder and "decoder" in backbones else [],
-        training=_card_facts(recipe, model, state, facts, best_epoch),
+        training=_card_facts(recipe, model, facts, epochs),
         scores=_card_scores(recipe, model, facts),
     )
     write_log(
         folder,
         {
-            "steps": state.global_step,
-            "epochs": recipe.training.epochs,
-            "steps_per_epoch": facts.pace.steps_per_epoch,
-            "batch_size": facts.pace.batch_size,
-            "best_step": state.best_global_step,
-            "best_epoch": best_epoch,
-            f"best_{recipe.evaluation.metric}": state.best_metric,
+            **epochs,
             "strategies": facts.table,
             "tau": recipe.model.tau,
             "texts": facts.texts,
@@ -129,7 +123,7 @@ def write_results(
 
 
 def _card_facts(
-    recipe: DeCapRecipe, model: DeCapModel, state: TrainerState, facts: DeCapRunFacts, best_epoch: float
+    recipe: DeCapRecipe, model: DeCapModel, facts: DeCapRunFacts, epochs: Mapping[str, Any]
 ) -> dict[str, Any]:
     chosen_by = (
         f"loss on {facts.validation_texts:,} other sentences"
@@ -142,8 +136,8 @@ def _card_facts(
         "recipe": recipe_to_yaml(recipe).rstrip(),
         "data": {"what": recipe.description, "sentences": f"{facts.texts:,}", "photos": "none"},
         "license": recipe.license,
-        "steps": f"{state.global_step:,} of {facts.pace.batch_size:,} sentences ({recipe.training.epochs} epochs)",
-        "weights kept": f"epoch {best_epoch:g}, the best {chosen_by}",
+        "steps": f"{epochs['steps']:,} of {facts.pace.batch_size:,} sentences ({recipe.training.epochs} epochs)",
+        "weights kept": f"epoch {epochs['best_epoch']:g}, the best {chosen_by}",
         "memory": None if memory is None else f"{len(memory):,} sentences of the training text, {memory.dtype}",
     }
 

@@ -15,7 +15,7 @@ from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.pace import Pace
 from linmap.recipes.recipe import recipe_to_yaml
-from linmap.recipes.results import write_log
+from linmap.recipes.results import epoch_facts, write_log
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -86,17 +86,10 @@ def write_results(
         training=_card_facts(recipe, model, state, facts),
         scores=_card_scores(recipe, facts),
     )
-    best_step = state.best_global_step or 0
     write_log(
         folder,
         {
-            "steps": state.global_step,
-            "epochs": recipe.training.epochs,
-            "steps_per_epoch": facts.pace.steps_per_epoch,
-            "batch_size": facts.pace.batch_size,
-            "best_step": state.best_global_step,
-            "best_epoch": round(best_step / facts.pace.steps_per_epoch, 2),
-            f"best_{recipe.evaluation.metric}": state.best_metric,
+            **epoch_facts(state, facts.pace, recipe.training.epochs, recipe.evaluation.metric),
             "text_to_image": facts.scores.text_to_image,
             "image_to_text": facts.scores.image_to_text,
             "chance_text_to_image": facts.scores.chance_text_to_image,
