@@ -86,10 +86,14 @@ def measure(size: Size, folder: Path) -> dict[str, Any]:
         found[name] |= {"cosine": float(cosines.mean()), "worst": float(cosines.quantile(0.05))}
     found["curve"] = []
     for rows in size.curve:
-        point: dict[str, Any] = {"rows": rows, "exact": ask("exact", "--dtype", "float16", "--rows", rows)["seconds"]}
-        if rows <= size.rows:  # more than that, the plain formula does not fit
-            point |= {"plain": ask("plain", "--rows", rows)["seconds"]}
-            point |= {"top_k": ask("top-k", "--rows", rows)["seconds"]}
+        if rows == size.rows:
+            point: dict[str, Any] = {name: found[name]["seconds"] for name in ("plain", "top_k")}
+            point |= {"rows": rows, "exact": found["float16"]["seconds"]}
+        else:
+            point = {"rows": rows, "exact": ask("exact", "--dtype", "float16", "--rows", rows)["seconds"]}
+            if rows < size.rows:  # of more, the plain formula and the index do not fit
+                point["plain"] = ask("plain", "--rows", rows)["seconds"]
+                point["top_k"] = ask("top-k", "--rows", rows)["seconds"]
         found["curve"].append(point)
     return found
 
