@@ -57,7 +57,7 @@ def test_without_the_shared_folder_it_says_what_is_needed(tmp_path, monkeypatch)
 @pytest.mark.shared
 @pytest.mark.weights
 def test_a_small_memory_is_measured_from_real_captions_and_photos(tmp_path, capfd):
-    size = benchmark.Size(rows=2000, photos=8, captions=200, curve=(1000, 3000))
+    size = benchmark.Size(rows=2000, photos=8, captions=200, curve=(2000, 3000))
     found = benchmark.measure(size, tmp_path)
     rows = {row.what: row for row in benchmark.compare(found)}
     assert rows["files of latents, int8"].met
