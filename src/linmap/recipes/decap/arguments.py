@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from transformers import TrainingArguments
 
 from linmap.recipes.arguments import arguments_of_epochs
@@ -35,4 +36,6 @@ def training_arguments(recipe: DeCapRecipe, folder: Path, pace: Pace) -> Trainin
         best=f"eval_{recipe.evaluation.metric}",
         per_device_eval_batch_size=recipe.evaluation.batch_size,
         label_names=["labels"],
+        bf16=recipe.training.bf16,
+        use_cpu=not torch.accelerator.is_available(),  # where there is no accelerator, bf16 has to be told so
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from linmap.data.captions import Captioned
 from linmap.data.images import UnreadableImages
@@ -24,7 +25,19 @@ from linmap.recipes.feature_cache import kept_or_encoded, kept_or_encoded_texts,
 if TYPE_CHECKING:
     from linmap.decap.memory import SupportMemory
 
-__all__ = ["PhotoSplit", "encoded_photos", "encoded_texts", "evaluation_photos", "support_memory"]
+__all__ = [
+    "PhotoSplit",
+    "encoded_photos",
+    "encoded_texts",
+    "evaluation_photos",
+    "projected_among_others",
+    "support_memory",
+]
+
+
+AMONG = 32_768
+"""Sentences that are projected on one another: the work grows with the square."""
+AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,35 @@ def encoded_texts(recipe: DeCapRecipe, parts: DeCapParts, texts: list[str], cach
     identity = {"text_tower": parts.dual.model.text_fingerprint().to_dict()}
     dtype = getattr(torch, recipe.data.latent_dtype)
     return TextSplit(texts, kept_or_encoded_texts(cache, name, identity, texts, dtype, parts.embed_texts))
+
+
+def projected_among_others(split: TextSplit, share: float, tau: float, seed: int) -> TextSplit:
+    """The sentences with some latents replaced by their projection on those of other sentences.
+
+    A decoder meets the latent of a photo as a mean of those of sentences, and that of a training sentence as it is;
+    this shows it such means in training. No sentence has a part in its own projection.
+
+    Args:
+        split: With latents.
+        share: Of the sentences, drawn at random.
+        tau: Temperature of the projection.
+        seed: Of both draws.
+    """
+    if not share or split.latents is None:
+        return split
+    count = len(split.texts)
+    chosen = torch.zeros(count, dtype=torch.bool)
+    chosen[drawn(count, round(share * count), seed)] = True
+    latents = split.latents.clone()
+    for part in torch.randperm(count, generator=torch.Generator().manual_seed(seed + 1)).split(AMONG):
+        others = F.normalize(split.latents[part].float(), dim=-1)
+        if len(part) == 1:
+            continue  # a sentence without others stays as it is
+        for rows in chosen[part].nonzero().flatten().split(AT_ONCE):
+            scores = others[rows] @ others.T / tau
+            scores[torch.arange(len(rows)), rows] = float("-inf")
+            latents[part[rows]] = F.normalize(scores.softmax(-1) @ others, dim=-1).to(latents.dtype)
+    return TextSplit(split.texts, latents)
 
 
 def support_memory(said: MemoryRecipe, parts: DeCapParts, split: TextSplit) -> SupportMemory:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from linmap.errors import RecipeError
 from linmap.recipes.decap.model_schema import DeCapModelRecipe
-from linmap.recipes.ranges import above_zero, at_least, one_of, share
+from linmap.recipes.ranges import above_zero, at_least, at_most, one_of, share
 from linmap.recipes.schema import TOKENIZERS, GenerationRecipe
 from linmap.recipes.sections import DTYPES, FORMATS, OptimiserRecipe
 
@@ -58,6 +58,10 @@ class DeCapDataRecipe:
         precompute_latents: Encode each sentence once, before training, and keep the latents in memory and in the
             folder's cache; False encodes each batch when its turn comes.
         latent_dtype: Number type of the latents that are kept.
+        projected_share: Share of the training sentences that are seen as a photo would show them: their latents are
+            projected on those of other sentences, without their own. Not the paper's, which has none (0).
+        projected_tau: Temperature of that projection. Among texts cosines are higher than between photos and texts, so
+            that it is higher than `model.tau` for as blunt a result.
     """
 
     texts: tuple[TextSource, ...]
@@ -66,11 +70,21 @@ class DeCapDataRecipe:
     validation_share: float = 0.02
     precompute_latents: bool = True
     latent_dtype: str = "float16"
+    projected_share: float = 0.0
+    projected_tau: float = 0.06
 
     def __post_init__(self) -> None:
         one_of("data.latent_dtype", self.latent_dtype, DTYPES)
         at_least("data.train_texts", self.train_texts, 1)
         share("data.validation_share", self.validation_share)
+        at_least("data.projected_share", self.projected_share, 0.0)
+        at_most("data.projected_share", self.projected_share, 1.0)
+        above_zero("data.projected_tau", self.projected_tau)
+        if self.projected_share and not self.precompute_latents:
+            raise RecipeError(
+                f"data.projected_share is {self.projected_share}, and latents can be projected only where all are "
+                "there: set data.precompute_latents to true."
+            )
         if not self.texts:
             raise RecipeError("data.texts is empty; name at least one source of sentences.")
         if not self.validation_texts:
@@ -120,6 +134,8 @@ class DeCapTrainingRecipe(OptimiserRecipe):
         warmup_steps: Steps in which the learning rate grows linearly to its highest (the paper's code: 1000).
         warmup_share: Instead of their number, their share of all steps.
         length_grouped: Batch sentences of about the same length: less padding, more sentences a second.
+        bf16: Multiply matrices in bfloat16 (autocast) while weights and sums stay float32: a third of the time on
+            processors and cards that can.
         weights_dtype: What the finished `model.safetensors` holds what was learned in; it is loaded as float32.
     """
 
@@ -128,6 +144,7 @@ class DeCapTrainingRecipe(OptimiserRecipe):
     warmup_steps: int = 0
     warmup_share: float = 0.0
     length_grouped: bool = True
+    bf16: bool = False
     weights_dtype: str = "float32"
 
     def __post_init__(self) -> None:

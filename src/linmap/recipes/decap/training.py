@@ -15,7 +15,7 @@ from linmap.data.text_latents import TextLatentCollator
 from linmap.recipes.callbacks import HistoryPlot, ProgressBar
 from linmap.recipes.decap.arguments import pace_of, training_arguments
 from linmap.recipes.decap.assembly import DeCapParts, assemble_parts
-from linmap.recipes.decap.latents import encoded_photos, encoded_texts, support_memory
+from linmap.recipes.decap.latents import encoded_photos, encoded_texts, projected_among_others, support_memory
 from linmap.recipes.decap.results import DeCapRunFacts, plot_run, round_learned, write_results
 from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.decap.texts import TextExamples, TextSplit, read_texts
@@ -51,6 +51,8 @@ def train(recipe: DeCapRecipe, output: str | Path, *, resume: bool = False, over
     training = encoded_texts(recipe, parts, texts, folder.cache, "train-texts")
     held_out = encoded_texts(recipe, parts, validation_texts, folder.cache, "validation-texts")
     memory = None if recipe.memory is None else support_memory(recipe.memory, parts, training)
+    said = recipe.data
+    shown = projected_among_others(training, said.projected_share, said.projected_tau, recipe.training.seed)
     validation = None
     if photos is not None:
         validation = PhotoValidation(recipe, parts, encoded_photos(photos, parts, folder.cache), memory)
@@ -61,7 +63,7 @@ def train(recipe: DeCapRecipe, output: str | Path, *, resume: bool = False, over
         args=training_arguments(recipe, folder.path, pace),
         processor=processor,
         data_collator=TextLatentCollator(processor, embed=parts.embed_texts),
-        train_dataset=TextExamples(training),
+        train_dataset=TextExamples(shown),
         eval_dataset=TextExamples(_by_length(parts, held_out)),
         train_sampler=_sampler(recipe, parts, texts),
         validation_numbers=None if validation is None else validation.numbers,
