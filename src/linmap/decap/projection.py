@@ -19,9 +19,9 @@ from linmap.errors import SupportMemoryError
 
 __all__ = ["Support", "block_rows", "largest", "weighted_mean"]
 
-SCORES = 1 << 22
-"""Scores held at a time, 16 MB: large enough that the matrix products run at full speed and that waiting for the other
-threads after each small operation does not count, small enough to stay near the processor."""
+SCORES = 1 << 19
+"""Scores held at a time, 2 MB: they stay in the cache of a core between one operation and the next, and the matrix
+products are still large enough to run at full speed."""
 
 FEWEST, MOST = 1024, 16384
 """Rows in a block: 16,384 rows of 512 channels are 34 MB in float32."""
