@@ -30,6 +30,7 @@ _HOME = {
     "TextEncoderConfig": "linmap.text_encoders",
     "load_text_encoder": "linmap.text_encoders",
     "CaptionCollator": "linmap.data",
+    "default_decap": "linmap.hub",
     "default_dual_encoder": "linmap.hub",
     "default_model": "linmap.hub",
 }
