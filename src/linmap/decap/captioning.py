@@ -70,6 +70,7 @@ def caption_latents(
 
     Raises:
         ConfigurationError: The strategy needs a memory, and the model has none.
+        CaptioningError: `generate` was told to write several captions of each photo.
         UnknownNameError: No such strategy.
     """
     strategy = strategy or model.config.strategy
@@ -81,6 +82,11 @@ def caption_latents(
             captions = [memory.captions[row] for row in memory.nearest(latents).tolist()]
         else:
             captions = processor.caption(model.generate(latents, strategy=strategy, tau=tau, **generation))
+        if len(captions) != len(latents):
+            raise CaptioningError(
+                f"{len(captions)} captions were written for {len(latents)} photos, and each has one here. Leave "
+                "num_return_sequences out, or take all of them from model.generate."
+            )
         if not num_support:
             return [(caption, ()) for caption in captions]
         support = support_of(latents, strategy, memory, tau, num_support)
