@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoProcessor, GPT2Config
+from transformers import AutoModel, AutoProcessor, GPT2Config, LlamaConfig
 
 from linmap import DeCapModel, DeCapProcessor, SupportMemory
 from linmap.dual.named import load_dual_encoder
@@ -101,6 +101,17 @@ def test_weights_may_be_kept_in_half_the_bytes(tiny_decap: Any, tmp_path: Path) 
     assert DeCapModel.from_pretrained(tmp_path, dtype="bfloat16").decoder.dtype == torch.bfloat16
 
 
+def test_rotary_positions_stay_exact_in_half_the_bytes(tiny_decap: Any, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model, _ = saved(tiny_decap, tmp_path, LlamaConfig(**sizes, max_position_embeddings=64))
+    again = DeCapModel.from_pretrained(tmp_path, dtype="bfloat16")
+    assert again.projector.weight.dtype == again.decoder.dtype == torch.bfloat16
+    positions = dict(model.decoder.named_buffers())
+    assert any("inv_freq" in name for name in positions)
+    for name, values in again.decoder.named_buffers():
+        assert torch.equal(values, positions[name]), name
+
+
 def test_latents_alone_load_without_the_dual_encoder(tiny_decap: Any, tmp_path: Path) -> None:
     model, _ = saved(tiny_decap, tmp_path)
     again = DeCapModel.from_pretrained(tmp_path, dual_encoder=False, memory=False)
@@ -116,6 +127,24 @@ def test_another_memory_is_taken_in_its_place(tiny_decap: Any, tmp_path: Path) -
     other.save_pretrained(tmp_path / "other")
     assert list(DeCapModel.from_pretrained(tmp_path, memory=tmp_path / "other").memory.captions) == list("abcdefgh")
     assert list(DeCapModel.from_pretrained(tmp_path, memory=other).memory.captions) == list("abcdefgh")
+
+
+def test_a_memory_on_the_hub_is_taken_by_its_id(tiny_decap: Any, tmp_path: Path) -> None:
+    model, _ = saved(tiny_decap, tmp_path / "model")
+    repository = tmp_path / "hub" / "models--some--memory"  # as the Hub's client keeps what it has fetched
+    model.memory.save_pretrained(repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40, encoding="utf-8")
+    again = DeCapModel.from_pretrained(tmp_path / "model", memory="some/memory", cache_dir=tmp_path / "hub")
+    assert list(again.memory.captions) == list(model.memory.captions)
+
+
+def test_a_model_without_a_memory_is_not_saved_beside_one(tiny_decap: Any, tmp_path: Path) -> None:
+    model, _ = saved(tiny_decap, tmp_path)
+    model.memory = None
+    with pytest.raises(ConfigurationError, match="it would come back with that one"):
+        model.save_pretrained(tmp_path)
+    assert len(DeCapModel.from_pretrained(tmp_path).memory) == 8
 
 
 def test_a_memory_that_was_swapped_for_one_of_another_tower_is_refused(

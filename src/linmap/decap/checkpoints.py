@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import torch
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -217,10 +218,9 @@ class DeCapCheckpoints(SharedOnHub):
         if (directory / GENERATION_CONFIG_NAME).is_file():
             model.generation_config = GenerationConfig.from_pretrained(directory)
         if config.train_decoder:
-            asked = dtype_named(decoder_kwargs.get("dtype", decoder_kwargs.get("torch_dtype")))
-            for part in (model.decoder, model.projector):
-                nn.Module.to(part, device_of(decoder_kwargs.get("device_map")), asked)
-        model.memory = _memory(memory, directory)
+            nn.Module.to(model.projector, dtype=model.decoder.dtype)
+            nn.Module.to(model.decoder, device_of(decoder_kwargs.get("device_map")))
+        model.memory = _memory(memory, directory, hub)
         model.name_or_path = config.name_or_path = str(pretrained_model_name_or_path)
         model._beside_decoder()._remember_frozen().eval()
         if output_loading_info:
@@ -252,9 +252,15 @@ class DeCapCheckpoints(SharedOnHub):
             **kwargs: As in transformers.
 
         Raises:
-            ConfigurationError: A frozen part has no name to find it by, learns, or is no longer the one it names.
+            ConfigurationError: A frozen part has no name to find it by, learns, or is no longer the one it names; or a
+                memory lies there that this model does not have.
         """
         directory = Path(save_directory)
+        if self.memory is None and (directory / MEMORY_FOLDER).is_dir():
+            raise ConfigurationError(
+                f"{directory / MEMORY_FOLDER} holds a memory and this model has none, so it would come back with that "
+                "one. Save it elsewhere, remove that folder, or set model.memory."
+            )
         if include_backbones is None:
             include_backbones = self.config.checkpoint_contents == "full"
         if not include_backbones:
@@ -430,7 +436,9 @@ def _recorded_decoder(
             )
         implementation = arguments.get("attn_implementation")
         chosen = {} if implementation is None else {"attn_implementation": implementation}
-        return AutoModelForCausalLM.from_config(copy.deepcopy(config.text_config), **chosen).float()
+        # built in its number format: moved there later, what rotary positions are made of would be rounded, too
+        chosen["dtype"] = dtype_named(arguments.get("dtype", arguments.get("torch_dtype"))) or torch.float32
+        return AutoModelForCausalLM.from_config(copy.deepcopy(config.text_config), **chosen)
     if isinstance(given, PreTrainedModel):
         put_down(config, "decoder", None)
         model = given
@@ -442,11 +450,13 @@ def _recorded_decoder(
     return model
 
 
-def _memory(given: str | Path | SupportMemory | Literal[False] | None, directory: Path) -> SupportMemory | None:
+def _memory(
+    given: str | Path | SupportMemory | Literal[False] | None, directory: Path, hub: Mapping[str, Any]
+) -> SupportMemory | None:
     if given is False:
         return None
     if isinstance(given, SupportMemory):
         return given
     if given is not None:
-        return SupportMemory.from_pretrained(given)
+        return SupportMemory.from_pretrained(given, **hub)
     return SupportMemory.from_pretrained(directory / MEMORY_FOLDER) if (directory / MEMORY_FOLDER).is_dir() else None
