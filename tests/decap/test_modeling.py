@@ -116,6 +116,7 @@ def test_generating_one_by_one_equals_a_batch(tiny_decap: Any, latents: torch.Te
         together = processor.caption(model.generate(latents, **options))
         alone = [processor.caption(model.generate(one[None], **options))[0] for one in latents]
         assert together == alone
+        assert len(set(together)) > 1
 
 
 def test_cached_equals_uncached(tiny_decap: Any, latents: torch.Tensor) -> None:
@@ -203,6 +204,15 @@ def test_a_model_without_a_memory_says_what_is_missing(tiny_decap: Any, pictures
     assert len(model.generate(**inputs, strategy="visual")) == 4
 
 
+@pytest.mark.parametrize("how", [{"return_support": True}, {"tau": 0.02}])
+def test_what_only_a_strategy_reads_is_not_passed_over_in_silence(
+    tiny_decap: Any, latents: torch.Tensor, how: Any
+) -> None:
+    model, _ = tiny_decap()
+    with pytest.raises(ConfigurationError, match=r"tau and return_support have no meaning\. Give a strategy"):
+        model.generate(latents, **how)
+
+
 def test_a_memory_of_another_space_is_refused(tiny_decap: Any, tiny_dual: Any) -> None:
     model, _ = tiny_decap()
     with pytest.raises(ConfigurationError, match="memory holds latents of 4 channels, the decoder takes 8"):
@@ -243,6 +253,7 @@ def test_an_unknown_strategy_is_named(tiny_decap: Any) -> None:
     [
         ({"tau": 0}, "tau is 0; it must be above 0"),
         ({"latent_noise": -1}, "latent_noise is -1"),
+        ({"latent_noise": float("nan")}, "latent_noise is nan"),
         ({"label_smoothing": 1.0}, r"label_smoothing is 1.0; it must lie in \[0, 1\)"),
         ({"prefix_length": 0}, "prefix_length is 0; it must be at least 1"),
     ],

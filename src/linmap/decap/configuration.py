@@ -85,7 +85,7 @@ class DeCapConfig(PreTrainedConfig):
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if not self.tau > 0:
             raise ConfigurationError(f"tau is {self.tau}; it must be above 0 (the paper's is 0.01).")
-        if self.latent_noise < 0:
+        if not self.latent_noise >= 0:  # NaN, too
             raise ConfigurationError(f"latent_noise is {self.latent_noise}; it must be at least 0.")
         if not 0.0 <= self.label_smoothing < 1.0:
             raise ConfigurationError(f"label_smoothing is {self.label_smoothing}; it must lie in [0, 1).")

@@ -35,7 +35,7 @@ class DeCapGenerateOutput(ModelOutput):
     """What `generate(..., return_support=True)` returns.
 
     Args:
-        sequences: Ids of the captions, (photos * num_return_sequences, length).
+        sequences: Ids of the captions, (photos * num_return_sequences, length); see `generate`.
         support: For each photo the captions of the memory behind what was decoded, the weightiest first.
     """
 
@@ -255,11 +255,12 @@ class DeCapModel(DeCapCheckpoints, GenerationMixin):
             **kwargs: As in transformers.
 
         Returns:
-            Ids of the captions alone, (batch * num_return_sequences, length); with `return_support` a
-            `DeCapGenerateOutput`; with `return_dict_in_generate` what transformers returns then.
+            Ids of the captions alone, (batch * num_return_sequences, length), or with `return_dict_in_generate` what
+            transformers returns then; with `return_support` that as `sequences` of a `DeCapGenerateOutput`.
 
         Raises:
-            ConfigurationError: Neither or both of latents and pixel_values, or no memory where one is asked.
+            ConfigurationError: Neither or both of latents and pixel_values, no memory where one is asked, or `tau` or
+                `return_support` without a strategy, which asks none.
             UnknownNameError: No such strategy.
         """
         if (latents is None) == (pixel_values is None):
@@ -267,6 +268,11 @@ class DeCapModel(DeCapCheckpoints, GenerationMixin):
         if pixel_values is not None:
             latents = self.encode_images(pixel_values)
             strategy = strategy or self.config.strategy
+        if strategy is None and (return_support or tau is not None):
+            raise ConfigurationError(
+                "Latents without a strategy are decoded as those of texts, and no memory is asked, so tau and "
+                "return_support have no meaning. Give a strategy for latents of photos, such as strategy='projection'."
+            )
         assert latents is not None  # one of the two was given
         latents = latents.to(self.projector.weight.device)
         decoded = latents
@@ -321,7 +327,7 @@ class DeCapModel(DeCapCheckpoints, GenerationMixin):
             predictions, targets, ignore_index=-100, label_smoothing=self.config.label_smoothing, reduction="sum"
         )
         count = (targets != -100).sum() if num_items_in_batch is None else num_items_in_batch
-        return total / count
+        return total / torch.as_tensor(count, device=total.device)  # Trainer counts on its own device
 
     def _retrieved(self, latents: Tensor, tokenizer: Any) -> Tensor:
         """The ids of the nearest captions, padded to the longest."""
