@@ -48,7 +48,9 @@ def load_dual_encoder(name: str = DEFAULT, *, revision: str | None = None) -> Du
 def load_dual_model(name: str = DEFAULT, *, revision: str | None = None) -> DualEncoderModel:
     """The model of `load_dual_encoder` alone; its folder needs to hold no processor."""
     if name.startswith(OPEN_CLIP):
-        return DualEncoderModel.from_open_clip(name.removeprefix(OPEN_CLIP))
+        model = DualEncoderModel.from_open_clip(name.removeprefix(OPEN_CLIP), revision=revision)
+        model.name_or_path = name  # what `name_of` gives
+        return model
     return DualEncoderModel.from_pretrained(_folder(name, revision))
 
 
