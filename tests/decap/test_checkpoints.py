@@ -169,6 +169,19 @@ def test_another_dual_encoder_is_refused(tiny_decap: Any, tiny_dual: Any, tmp_pa
         DeCapModel.from_pretrained(tmp_path, dual_encoder=other)
 
 
+def test_a_dual_encoder_whose_image_side_changed_is_noticed(
+    tiny_decap: Any, dual_dir: Path, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    given = load_dual_encoder(str(dual_dir)).model
+    with torch.no_grad():
+        given.image_projection.weight.add_(1)
+    decoder = GPT2Config(n_layer=1, n_embd=16, n_head=2)
+    DeCapModel.from_backbones(given, decoder, tokenizer=tiny_tokenizer()).save_pretrained(tmp_path)
+    with pytest.raises(FingerprintMismatchError, match="sha256"):
+        DeCapModel.from_pretrained(tmp_path)
+    assert DeCapModel.from_pretrained(tmp_path, dual_encoder=given).dual_encoder is given
+
+
 def test_a_dual_encoder_that_cannot_be_found_is_an_error(tiny_decap: Any, tmp_path: Path) -> None:
     saved(tiny_decap, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))

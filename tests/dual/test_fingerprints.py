@@ -43,6 +43,20 @@ def test_a_weight_on_the_way_of_a_text_counts(tiny_dual: Any, part: str) -> None
     assert model.text_fingerprint().sha256 != known
 
 
+def test_a_tower_that_was_changed_and_saved_whole_does_not_pass_for_the_original(
+    tiny_dual: Any, tmp_path: Path
+) -> None:
+    model, _ = tiny_dual()
+    known = model.text_fingerprint().sha256
+    with torch.no_grad():
+        for weight in model.text_encoder.parameters():
+            weight.add_(0.5)
+    changed = model.text_fingerprint().sha256
+    model.save_pretrained(tmp_path, include_backbones=True)
+    again = DualEncoderModel.from_pretrained(tmp_path)
+    assert again.text_fingerprint().sha256 == changed != known
+
+
 def test_pooling_counts(tiny_dual: Any) -> None:
     model, _ = tiny_dual()
     known = model.text_fingerprint().sha256

@@ -22,6 +22,7 @@ from linmap import language
 from linmap.cards import write_model_card
 from linmap.decap.configuration import DeCapConfig, paper_decoder
 from linmap.decap.memory import SupportMemory
+from linmap.dual.fingerprints import whole_fingerprint
 from linmap.dual.modeling import DualEncoderModel
 from linmap.dual.named import load_dual_model, name_of
 from linmap.dual.reading import device_of, dtype_named, tensors_in
@@ -120,7 +121,7 @@ class DeCapCheckpoints(SharedOnHub):
             latent_dim = dual_encoder.config.projection_dim
             found = dual_encoder.text_fingerprint()
             text_tower = found.to_dict()
-            backbones["dual_encoder"] = _dual_record(named, found)
+            backbones["dual_encoder"] = whole_fingerprint(dual_encoder, named).to_dict()
         if latent_dim is None:
             raise ConfigurationError("Without a dual encoder nothing says how wide a latent is: give latent_dim.")
         scratch = decoder is None or isinstance(decoder, PreTrainedConfig)
@@ -390,25 +391,21 @@ def _fitting(decoder: PreTrainedConfig | None, tokenizer: PreTrainedTokenizerBas
     return config
 
 
-def _dual_record(name: str, found: Fingerprint) -> dict[str, Any]:
-    """What a configuration says of a dual encoder: how it is called, and the digest of its text side."""
-    return Fingerprint(
-        name=name, library="linmap", id=Path(name).name or found.name, sha256=found.sha256, license=found.license
-    ).to_dict()
-
-
 def _recorded_dual_encoder(
     config: DeCapConfig, given: str | DualEncoderModel | Literal[False] | None, directory: Path
 ) -> DualEncoderModel | None:
     """The dual encoder under its recorded name, or another, if it gives the latents the decoder was trained with."""
     if given is False or (given is None and "dual_encoder" not in (config.backbones or {})):
         return None
-    if given is None or isinstance(given, str):
-        own = directory / DUAL_ENCODER_FOLDER
-        if given is None and config.checkpoint_contents == "full" and own.is_dir():
-            given = str(own)
-        name = given or recorded_part(config.backbones, "dual_encoder", str(directory)).name
-        model = load_dual_model(name)
+    own = directory / DUAL_ENCODER_FOLDER
+    if given is None and config.checkpoint_contents == "full" and own.is_dir():
+        return load_dual_model(str(own))
+    if given is None:
+        recorded = recorded_part(config.backbones, "dual_encoder", str(directory))
+        name, model = recorded.name, load_dual_model(recorded.name)
+        whole_fingerprint(model, name).require(recorded)
+    elif isinstance(given, str):
+        name, model = given, load_dual_model(given)
     else:
         name, model = name_of(given), given
     found = model.text_fingerprint()
@@ -416,8 +413,7 @@ def _recorded_dual_encoder(
         Fingerprint(**{**found.to_dict(), "name": name}).require(Fingerprint.from_dict(config.text_tower))
     else:
         config.text_tower = found.to_dict()  # a converted checkpoint, whose text tower nobody had seen
-    if given is not None and config.checkpoint_contents != "full":
-        put_down(config, "dual_encoder", _dual_record(name, found))
+    put_down(config, "dual_encoder", whole_fingerprint(model, name).to_dict())
     return model
 
 

@@ -313,6 +313,8 @@ class DualCheckpoints(SharedOnHub):
         ):
             if config is not None and tower is not None:
                 config.dtype = tower.dtype  # where it was moved to another since it was loaded
+        if include_backbones:
+            self._forget_digests_of_changed()
         contents, ignored = self.config.checkpoint_contents, self._keys_to_ignore_on_save
         self.config.checkpoint_contents = "full" if include_backbones else "learned"
         if include_backbones:
@@ -363,6 +365,15 @@ class DualCheckpoints(SharedOnHub):
                     f"The {part} is no longer the one recorded: its weights have changed since {name!r} was loaded, "
                     "and a checkpoint of what was learned alone would lose that. Save with include_backbones=True."
                 )
+
+    def _forget_digests_of_changed(self) -> None:
+        """A tower that was changed since it was loaded is no longer the file whose digest its record has."""
+        records = dict(self.config.backbones or {})
+        for part, as_loaded in self._as_loaded.items():
+            tower = self.frozen_towers().get(part)
+            if part in records and tower is not None and not is_the_same(as_loaded, samples_of(tower)):
+                records[part] = {**records[part], "sha256": None}
+        self.config.backbones = records
 
     def _remember_frozen(self) -> Self:
         """Takes down what the frozen towers hold now, for `_require_unchanged`."""

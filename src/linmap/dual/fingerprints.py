@@ -1,4 +1,4 @@
-"""Which space exactly: the digest of all that decides where a text lies in the shared space."""
+"""Which space exactly: the digest of all that decides where a text, or a photo, lies in the shared space."""
 
 from __future__ import annotations
 
@@ -14,32 +14,72 @@ from linmap.weights.samples import is_the_same, samples_of
 if TYPE_CHECKING:
     from linmap.dual.modeling import DualEncoderModel
 
-__all__ = ["text_fingerprint"]
+__all__ = ["text_fingerprint", "whole_fingerprint"]
+
+NOWHERE = {"name": "", "library": "", "id": ""}
 
 
 def text_fingerprint(model: DualEncoderModel) -> Fingerprint:
-    """The identity of a dual encoder's text side: latents of models with the same `sha256` are interchangeable.
+    """The identity of a dual encoder's text side: text latents of models with the same `sha256` are interchangeable.
 
     A frozen tower that is as it was loaded counts by the digest of its weight file, any other by its weights; the head
     by its weights; and so do pooling and context length.
     """
-    tower = model.text_encoder
-    facts: dict[str, Any] = {"head": None, "tower": None, "projection_dim": model.config.projection_dim}
-    if model.text_projection is not None:
-        facts["head"] = _digest(model.text_projection.state_dict())
-    name, license_name = f"{model.config.text_feature_dim} text features", None
-    if tower is not None:
-        recorded = Fingerprint.from_dict((model.config.backbones or {}).get("text_encoder") or {"name": "", **NOWHERE})
-        as_loaded = model._as_loaded.get("text_encoder")
-        known = recorded.sha256 if as_loaded and is_the_same(as_loaded, samples_of(tower)) else None
-        facts["tower"] = known or _digest(tower.state_dict())
-        facts["pooling"], facts["context_length"] = tower.config.pooling, tower.config.context_length
-        name, license_name = recorded.name or tower.config.architecture, recorded.license
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return Fingerprint(name=name, library="linmap", id="text_latents", sha256=digest, license=license_name)
+    recorded = _recorded(model, "text")
+    name = f"{model.config.text_feature_dim} text features"
+    if model.text_encoder is not None:
+        name = recorded.name or model.text_encoder.config.architecture
+    return Fingerprint(
+        name=name, library="linmap", id="text_latents", sha256=_sha256(_text_facts(model)), license=recorded.license
+    )
 
 
-NOWHERE = {"library": "", "id": ""}
+def whole_fingerprint(model: DualEncoderModel, name: str) -> Fingerprint:
+    """The identity of both sides, for a configuration that names the model: how it is called, and its digest."""
+    facts = {"text": _text_facts(model), "image": _image_facts(model)}
+    return Fingerprint(
+        name=name,
+        library="linmap",
+        id=name.rstrip("/").rpartition("/")[2] or "dual_encoder",
+        sha256=_sha256(facts),
+        license=_recorded(model, "text").license,
+    )
+
+
+def _text_facts(model: DualEncoderModel) -> dict[str, Any]:
+    facts = {"projection_dim": model.config.projection_dim, **_side(model, "text")}
+    if model.text_encoder is not None:
+        config = model.text_encoder.config
+        facts |= {"pooling": config.pooling, "context_length": config.context_length}
+    return facts
+
+
+def _image_facts(model: DualEncoderModel) -> dict[str, Any]:
+    facts = {"mirror": model.config.mirror, **_side(model, "image")}
+    if model.image_encoder is not None:
+        facts["image_size"] = model.image_encoder.config.image_size
+    return facts
+
+
+def _side(model: DualEncoderModel, side: str) -> dict[str, Any]:
+    """Digests of a tower and its head; None for one that is not there."""
+    tower, head = getattr(model, f"{side}_encoder"), getattr(model, f"{side}_projection")
+    as_loaded = model._as_loaded.get(f"{side}_encoder")
+    known = None
+    if tower is not None and as_loaded and is_the_same(as_loaded, samples_of(tower)):
+        known = _recorded(model, side).sha256
+    return {
+        "head": None if head is None else _digest(head.state_dict()),
+        "tower": None if tower is None else known or _digest(tower.state_dict()),
+    }
+
+
+def _recorded(model: DualEncoderModel, side: str) -> Fingerprint:
+    return Fingerprint.from_dict((model.config.backbones or {}).get(f"{side}_encoder") or NOWHERE)
+
+
+def _sha256(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:
