@@ -100,6 +100,14 @@ def test_int8_rows_have_length_one_and_stay_the_same_when_stored_again(latents, 
     assert torch.equal(again.latents(), memory.latents())
 
 
+@pytest.mark.parametrize("value", [4000.0, 2e-7])
+def test_half_precision_latents_longer_or_shorter_than_half_precision_tells_have_length_one(value):
+    latents = torch.full((2, 512), value).half()
+    latents[1, ::3] *= 2
+    stored = SupportMemory.from_latents(latents, ["a", "b"], dtype="float16").latents()
+    torch.testing.assert_close(stored, F.normalize(latents.float(), dim=1), rtol=0, atol=5e-5)
+
+
 def test_top_k_without_an_index_is_the_softmax_over_the_k_nearest(memory, latents, photos):
     nearest = (F.normalize(photos, dim=1) @ F.normalize(latents, dim=1).T).topk(7, dim=1).indices
     expected = torch.cat([plain(photos[row : row + 1], latents[nearest[row]], 0.1) for row in range(6)])

@@ -86,7 +86,8 @@ def store(latents: Tensor, dtype: str) -> StoredRows:
 
     int8 keeps each row as whole numbers from -127 to 127 and one float32, chosen so that the row's length is 1 again:
     a quarter of float32 in size. float16 latents that stay float16 are normalised in float16, as the original code
-    does it; their length is then 1 to within 5e-4.
+    does it; their length is then 1 to within 5e-4. Where float16 cannot hold the length of a latent, that row is
+    normalised in float32.
 
     Args:
         latents: (rows, dim) of any floating type, at any length.
@@ -107,7 +108,11 @@ def store(latents: Tensor, dtype: str) -> StoredRows:
         values = (rows * (LEVELS / rows.abs().amax(dim=1, keepdim=True))).round_()
         return StoredRows(values.to(torch.int8), 1 / torch.linalg.vector_norm(values, dim=1))
     if dtype == "float16" and latents.dtype == torch.float16:
-        return StoredRows(latents / latents.norm(dim=1, keepdim=True))
+        lengths = latents.norm(dim=1, keepdim=True)
+        values = latents / lengths
+        beyond = (~torch.isfinite(lengths) | (lengths < torch.finfo(torch.float16).tiny))[:, 0]
+        values[beyond] = rows[beyond].half()
+        return StoredRows(values)
     return StoredRows(rows.to(DTYPES[dtype]))
 
 
