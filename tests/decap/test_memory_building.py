@@ -160,6 +160,47 @@ def test_a_folder_of_something_else_is_left_alone(build, tmp_path):
         build(lines(*TEXTS), name="file")
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "left",
+    [
+        ["latents-00001.safetensors", "captions-00001.safetensors", "captions-00002.safetensors.part"],
+        ["memory.json.part"],
+        ["memory.part/captions-00001.safetensors", "memory.part/latents-00001.safetensors.part"],
+    ],
+)
+def test_what_is_left_of_a_memory_that_was_cut_off_is_no_hindrance(build, tmp_path, left, overwrite):
+    build(lines(*TEXTS), name="whole")
+    build(lines(*TEXTS), name="other", dtype="int8")
+    for name in left:
+        file = tmp_path / "memory" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes((tmp_path / "other" / file.name.removesuffix(".part")).read_bytes()[:2000])
+    build(lines(*TEXTS), overwrite=overwrite)
+    assert files_of(tmp_path / "memory") == files_of(tmp_path / "whole")
+
+
+def test_a_memory_that_was_saved_and_only_not_moved_is_not_lost_unless_it_may_be(build, tmp_path):
+    build(lines(*TEXTS), name="memory/memory.part")
+    with pytest.raises(
+        SupportMemoryError, match=r"memory\.part holds a memory that was saved, and cut off on its last"
+    ):
+        build(lines(*TEXTS))
+    assert len(SupportMemory.from_pretrained(tmp_path / "memory" / "memory.part")) == 10
+    build(lines(*TEXTS), overwrite=True)
+    assert not (tmp_path / "memory" / "memory.part").exists()
+
+
+def test_shards_without_their_facts_beside_other_files_are_left_alone(build, tmp_path):
+    build(lines(*TEXTS))
+    (tmp_path / "memory" / "memory.json").unlink()
+    (tmp_path / "memory" / "thesis.txt").write_text("mine", encoding="utf-8")
+    before = files_of(tmp_path / "memory")
+    with pytest.raises(SupportMemoryError, match=r"memory holds files that are not of a support memory"):
+        build(lines(*TEXTS), overwrite=True)
+    assert files_of(tmp_path / "memory") == before
+
+
 def test_no_sentence_is_no_memory_and_leaves_no_trace(build, tmp_path):
     with pytest.raises(
         SupportMemoryError, match=r"No sentence is left to build a memory of; name sources that hold some"

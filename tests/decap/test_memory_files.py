@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +63,55 @@ def test_saving_again_writes_the_same_bytes_even_over_itself(saved, tmp_path):
     SupportMemory.from_pretrained(saved).save_pretrained(saved)
     for folder in (tmp_path / "copy", saved):
         assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_a_disk_that_is_full_leaves_the_old_memory_as_it_was(saved):
+    resource = pytest.importorskip("resource")
+    before = {file.name: file.read_bytes() for file in saved.iterdir()}
+    memory = SupportMemory.from_pretrained(saved)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))  # float32 latents need 2000
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            memory.save_pretrained(saved, dtype="float32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {file.name: file.read_bytes() for file in saved.iterdir()} == before
+
+
+def test_a_save_that_is_killed_leaves_the_old_memory_and_the_next_one_tidies_up(saved):
+    pytest.importorskip("resource")
+    before = {file.name: file.read_bytes() for file in saved.iterdir()}
+    killed = (
+        "import resource, signal, sys; from linmap.decap.memory import SupportMemory\n"
+        "memory = SupportMemory.from_pretrained(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))\n"
+        "memory.save_pretrained(sys.argv[1], dtype='float32')"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, str(saved)], check=False, env=os.environ)
+    assert done.returncode == -signal.SIGXFSZ
+    assert {file.name: file.read_bytes() for file in saved.iterdir() if file.is_file()} == before
+    SupportMemory.from_pretrained(saved, verify=True).save_pretrained(saved)
+    assert {file.name: file.read_bytes() for file in saved.iterdir()} == before
+
+
+def test_a_save_that_is_cut_off_on_its_last_way_says_where_the_memory_lies(saved):
+    (saved / "memory.part").mkdir()
+    for file in (*saved.glob("*-00004.*"), saved / "memory.json"):
+        file.rename(saved / "memory.part" / file.name)
+    with pytest.raises(
+        SupportMemoryError, match=r"memory\.part holds a memory that was saved.*Move its files to .*memory\.json last"
+    ):
+        SupportMemory.from_pretrained(saved)
+
+
+def test_what_is_mapped_stays_readable_when_another_memory_takes_its_place(saved, latents):
+    old = SupportMemory.from_pretrained(saved)
+    expected = SupportMemory.from_latents(latents, ["a"] * 100, dtype="float16").latents()
+    SupportMemory.from_latents(latents.flip(0), [f"other {row} ž" for row in range(100)]).save_pretrained(saved)
+    assert torch.equal(old.latents(), expected)
+    assert old.captions[99] == "caption 99 ž"
 
 
 def test_a_smaller_memory_leaves_nothing_of_the_larger_one(saved):

@@ -108,28 +108,26 @@ class SupportMemory:
         return cls(shards, Fingerprint.from_dict(tower) if tower else None, provenance)
 
     def save_pretrained(self, directory: str | Path, *, dtype: str | None = None) -> None:
-        """Writes the memory; one that lies there is replaced.
+        """Writes the memory; one that lies there is replaced when this one is whole, so that there is room for both.
 
         Args:
             directory: Folder; made if need be.
             dtype: Number format of the latents on disk; None keeps the memory's own.
         """
         dtype = checked_dtype(dtype or self.dtype)
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        memory_files.remove_memory(directory)  # what is mapped stays readable for those who have it
-        shards: list[dict[str, Any]] = []
-        for rows, captions in zip(self._rows, self._captions, strict=True):
-            for start in range(0, len(rows), memory_files.SHARD_ROWS):
-                part = rows[start : start + memory_files.SHARD_ROWS]
-                if dtype != self.dtype:
-                    part = store(part.dequantised(), dtype)
-                texts = captions.between(start, start + len(part))
-                shards.append(memory_files.write_shard(directory, len(shards) + 1, part, texts))
-        facts = {"rows": len(self), "dim": self.dim, "dtype": dtype, "text_tower": None, "shards": shards}
-        if self.text_tower is not None:
-            facts["text_tower"] = self.text_tower.to_dict()
-        memory_files.write_facts(directory, {"complete": True, **facts, **self._provenance})
+        with memory_files.replaced(Path(directory)) as beside:
+            shards: list[dict[str, Any]] = []
+            for rows, captions in zip(self._rows, self._captions, strict=True):
+                for start in range(0, len(rows), memory_files.SHARD_ROWS):
+                    part = rows[start : start + memory_files.SHARD_ROWS]
+                    if dtype != self.dtype:
+                        part = store(part.dequantised(), dtype)
+                    texts = captions.between(start, start + len(part))
+                    shards.append(memory_files.write_shard(beside, len(shards) + 1, part, texts))
+            facts = {"rows": len(self), "dim": self.dim, "dtype": dtype, "text_tower": None, "shards": shards}
+            if self.text_tower is not None:
+                facts["text_tower"] = self.text_tower.to_dict()
+            memory_files.write_facts(beside, {"complete": True, **facts, **self._provenance})
 
     def __len__(self) -> int:
         return sum(map(len, self._rows))

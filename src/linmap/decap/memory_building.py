@@ -65,9 +65,10 @@ def require_room(directory: Path, plan: Mapping[str, Any], *, overwrite: bool = 
         raise SupportMemoryError(f"{directory} is a file; choose a folder as --output.")
     if not directory.is_dir() or not any(directory.iterdir()):
         return False
-    if not (directory / memory_files.FACTS_FILE).is_file():
+    begun = (directory / memory_files.FACTS_FILE).is_file()
+    if not begun and not memory_files.holds_no_other_files(directory):
         raise SupportMemoryError(f"{directory} holds files that are not of a support memory; choose another --output.")
-    if overwrite:
+    if overwrite or not (begun or memory_files.waits_beside(directory)):
         return False
     facts = memory_files.read_facts(directory)
     before = facts.get("build")
@@ -112,7 +113,8 @@ def build_memory(
 
     A build that was cut off goes on when it is called again with the same arguments: the sentences are read again,
     shards that are there are not embedded again, and every file ends with the bytes it would have had. Memory is needed
-    for one shard and for a digest of each sentence (about 100 bytes).
+    for one shard and for a digest of each sentence (about 100 bytes). Shards without a `memory.json` are what is left
+    of a memory that was being removed; the build starts anew.
 
     Args:
         sentences: In an order that is the same each time.
@@ -137,8 +139,8 @@ def build_memory(
     whole_plan = {**(plan or {}), "dtype": dtype, "limit": limit, "text_tower": text_tower.sha256 or text_tower.name}
     if require_room(directory, whole_plan, overwrite=overwrite):
         return memory_files.complete_facts(directory)
-    if overwrite and directory.is_dir():
-        memory_files.remove_memory(directory)
+    if directory.is_dir() and (overwrite or not (directory / memory_files.FACTS_FILE).is_file()):
+        memory_files.remove_memory(directory)  # or what is left of one: no memory.json says what it was made of
     started = {"complete": False, "build": whole_plan}
     memory_files.write_facts(directory, started)
     shards: list[dict[str, Any]] = []

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +29,16 @@ __all__ = [
     "SHARD_ROWS",
     "complete_facts",
     "dim_of",
+    "holds_no_other_files",
     "holds_shard",
     "read_facts",
     "read_shard",
     "remove_memory",
+    "replaced",
     "shard_facts",
     "total_bytes",
     "verify",
+    "waits_beside",
     "write_facts",
     "write_shard",
 ]
@@ -41,6 +47,11 @@ FACTS_FILE = "memory.json"
 VERSION = 1
 SHARD_ROWS = 65_536
 """Captions in a shard: 67 MB of float16 latents 512 wide. A build that is cut off loses at most one."""
+
+BESIDE = "memory.part"
+"""Folder inside that of a memory, where another one is written that will take its place."""
+
+NAMES = re.compile(r"((latents|captions)-\d{5,}\.safetensors|memory\.json)(\.part)?")
 
 AGAIN = "Fetch the memory again, or build it again: linmap memory build … --overwrite"
 
@@ -102,6 +113,11 @@ def read_facts(directory: Path) -> dict[str, Any]:
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if waits_beside(directory):
+            raise SupportMemoryError(
+                f"{directory / BESIDE} holds a memory that was saved, and cut off on its last way. Move its files to "
+                f"{directory}, {FACTS_FILE} last."
+            ) from None
         raise SupportMemoryError(
             f"{directory} holds no {FACTS_FILE}, so it is no support memory. Name a folder that linmap memory build or "
             "save_pretrained wrote."
@@ -190,11 +206,49 @@ def verify(directory: Path) -> int:
     return total
 
 
+@contextmanager
+def replaced(directory: Path) -> Iterator[Path]:
+    """A folder to write a memory to, which takes the place of the one in `directory` when it is written.
+
+    Where the writing fails the old memory stays. Those who have mapped its files can read them ever after.
+    """
+    beside = directory / BESIDE
+    if beside.is_dir():
+        shutil.rmtree(beside)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    _remove_files(directory)
+    for file in sorted(beside.iterdir(), key=lambda file: (file.name == FACTS_FILE, file.name)):
+        file.replace(directory / file.name)
+    beside.rmdir()
+
+
 def remove_memory(directory: Path) -> None:
-    """Takes away the files of a memory, `memory.json` first, and nothing else."""
+    """Takes away the files of a memory, whole or not, `memory.json` first, and nothing else."""
+    _remove_files(directory)
+    shutil.rmtree(directory / BESIDE, ignore_errors=True)
+
+
+def holds_no_other_files(directory: Path) -> bool:
+    """Whether all that a folder holds is of a memory by its name: what is left of one when it is cut off."""
+    return all(
+        file.name == BESIDE if file.is_dir() else NAMES.fullmatch(file.name) is not None for file in directory.iterdir()
+    )
+
+
+def waits_beside(directory: Path) -> bool:
+    """Whether a whole memory lies in the folder in which `replaced` has it written."""
+    return (directory / BESIDE / FACTS_FILE).is_file()
+
+
+def _remove_files(directory: Path) -> None:
     (directory / FACTS_FILE).unlink(missing_ok=True)
-    for pattern in ("latents-?????.safetensors", "captions-?????.safetensors", "*.safetensors.part"):
-        for file in directory.glob(pattern):
+    for file in list(directory.iterdir()):
+        if NAMES.fullmatch(file.name):
             file.unlink()
 
 
