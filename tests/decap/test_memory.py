@@ -196,6 +196,9 @@ def test_towers_without_a_digest_are_told_apart_by_their_names(latents, captions
         (torch.tensor([[1.0], [float("nan")]]), ["a", "b"], r"Latent 1 holds NaN or infinity, so it has no direction"),
         (random(2, 0)[None, 0], ["a"], None),
         (random(2, 0)[:, :, None], ["a", "b"], r"Latents have the shape \(2, 32, 1\); expected \(rows, dim\)"),
+        (torch.eye(2), ["a", None], r"Caption 1 is None; every caption is a text\. Leave it and its latent out"),
+        (random(2, 0).numpy(), ["a", "b"], r"Latents are of type ndarray; give a tensor: torch\.tensor\(latents\)"),
+        (torch.tensor(1.0), ["a"], r"Latents have the shape \(\); expected \(rows, dim\)"),
         (random(1, 0), ["\ud83d"], r"The caption '\\ud83d' holds half of a character"),
     ],
 )
@@ -216,6 +219,7 @@ def test_an_unknown_number_format_gets_a_suggestion(latents, captions):
     ("ask", "match"),
     [
         (lambda memory: memory.project(random(2, 0, dim=8)), r"shape \(2, 8\) for a memory of 32 channels"),
+        (lambda memory: memory.project(random(2, 0).numpy()), r"Latents are of type ndarray; give a tensor"),
         (lambda memory: memory.nearest(random(1, 0)[0]), r"shape \(32,\) for a memory of 32 channels"),
         (lambda memory: memory.project(torch.zeros(1, 32)), r"Latent 0 is zero, so it has no direction"),
         (lambda memory: memory.project(random(1, 0), top_k=0), r"top_k is 0; give a number of rows above 0"),

@@ -137,6 +137,18 @@ def test_another_build_in_the_same_folder_is_refused_unless_it_may_be_lost(build
     assert files_of(tmp_path / "memory") == files_of(tmp_path / "fresh")
 
 
+def test_a_memory_saved_in_another_format_does_not_pass_for_one_that_was_built_so(build, tmp_path):
+    build(lines(*TEXTS), dtype="float16", plan={"sources": ["a.txt"]})
+    SupportMemory.from_pretrained(tmp_path / "memory").save_pretrained(tmp_path / "memory", dtype="int8")
+    assert memory_files.complete_facts(tmp_path / "memory")["build"]["sources"] == ["a.txt"]
+    for dtype in ("float16", "int8"):
+        with pytest.raises(SupportMemoryError, match=r"that was built with other values of dtype\. Choose another"):
+            build(lines(*TEXTS), dtype=dtype, plan={"sources": ["a.txt"]})
+    build(lines(*TEXTS), dtype="float32", name="exact")
+    SupportMemory.from_pretrained(tmp_path / "exact").save_pretrained(tmp_path / "same")
+    assert build(lines(*TEXTS), dtype="float32", name="same")["dtype"] == "float32"
+
+
 def test_sentences_that_changed_in_between_are_noticed(build):
     def failing(texts: list[str]) -> Tensor:
         if "caption 5" in texts:

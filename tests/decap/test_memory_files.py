@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from linmap.decap import memory_files
@@ -218,6 +219,53 @@ def test_a_damaged_memory_json_says_what_is_wrong(saved, content, match):
     (saved / "memory.json").write_text(content, encoding="utf-8")
     with pytest.raises(SupportMemoryError, match=match):
         SupportMemory.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    ("facts", "match"),
+    [
+        ({"dtype": "bfloat16"}, r"the dtype is 'bfloat16', and known are float16, float32, int8\."),
+        ({"dtype": ["int8"]}, r"the dtype is \['int8'\], and known are"),
+        ({"dim": "16"}, r"dim is '16'\."),
+        ({"shards": []}, r"it names no shards\."),
+        ({"shards": {}}, r"shards is \{\}\."),
+        ({"shards": [{}]}, r"shard 1 lacks rows, or file, bytes and sha256 of its latents and captions\."),
+        ({"shards": ["latents-00001.safetensors"]}, r"shard 1 lacks rows"),
+        ({"text_tower": "a"}, r"text_tower is 'a'\."),
+        ({"text_tower": {"name": "a"}}, r"text_tower is \{'name': 'a'\}\."),
+        ({"left_out": 3}, r"left_out is 3\."),
+    ],
+)
+def test_facts_that_cannot_be_are_named_with_their_file_and_what_to_do(saved, facts, match):
+    rewritten(saved, **facts)
+    for read in (SupportMemory.from_pretrained, verify):
+        with pytest.raises(
+            SupportMemoryError,
+            match=rf"memory\.json is damaged, or of a newer linmap: {match}.*Fetch the memory again, or build it again",
+        ):
+            read(saved)
+
+
+def test_a_shard_outside_the_folder_is_not_read(saved):
+    shards = json.loads((saved / "memory.json").read_text(encoding="utf-8"))["shards"]
+    shards[1]["latents"]["file"] = "../memory/latents-00002.safetensors"
+    rewritten(saved, shards=shards)
+    with pytest.raises(SupportMemoryError, match=r"the files of shard 2 are '\.\./memory/latents-00002\.safetensors'"):
+        SupportMemory.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(("file", "kept"), [("latents", "scale"), ("latents", "latents"), ("captions", "text")])
+def test_a_shard_that_lacks_a_tensor_is_named(tmp_path, file, kept):
+    SupportMemory.from_latents(torch.eye(2), ["a", "b"], dtype="int8").save_pretrained(tmp_path)
+    path = tmp_path / f"{file}-00001.safetensors"
+    save_file({kept: load_file(path)[kept].clone()}, path)
+    shards = json.loads((tmp_path / "memory.json").read_text(encoding="utf-8"))["shards"]
+    shards[0][file]["bytes"] = path.stat().st_size
+    rewritten(tmp_path, shards=shards)
+    with pytest.raises(
+        SupportMemoryError, match=rf"{file}-00001\.safetensors is damaged: it lacks (latents|scale|ends)"
+    ):
+        SupportMemory.from_pretrained(tmp_path)
 
 
 def test_a_folder_without_a_memory_is_refused(tmp_path):

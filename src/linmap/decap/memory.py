@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from linmap.decap import index, memory_files
 from linmap.decap.projection import Support, block_rows, largest, weighted_mean
-from linmap.decap.rows import StoredRows, checked_dtype, dtype_of, row_blocks, store, unit_rows
+from linmap.decap.rows import StoredRows, checked_dtype, dtype_of, require_tensor, row_blocks, store, unit_rows
 from linmap.decap.stored_captions import Captions, StoredCaptions, encoded, joined
 from linmap.errors import MemoryMismatchError, SupportMemoryError
 from linmap.weights import Fingerprint
@@ -73,13 +73,14 @@ class SupportMemory:
 
         Raises:
             SupportMemoryError: As many captions as latents are needed, and at least one; a latent that is zero or holds
-                NaN has no direction.
+                NaN has no direction; the latents are no tensor, or a caption no text.
             UnknownNameError: No such number format.
         """
         checked_dtype(dtype)
-        if isinstance(captions, str) or len(latents) != len(captions) or len(captions) == 0:
+        count = len(latents) if require_tensor(latents).ndim else 1
+        if isinstance(captions, str) or count != len(captions) or len(captions) == 0:
             raise SupportMemoryError(
-                f"{len(latents)} latents and {1 if isinstance(captions, str) else len(captions)} captions; give one "
+                f"{count} latents and {1 if isinstance(captions, str) else len(captions)} captions; give one "
                 "caption for each latent, and at least one."
             )
         return cls([(store(latents.detach(), dtype), encoded(captions))], text_tower)
@@ -127,7 +128,7 @@ class SupportMemory:
             facts = {"rows": len(self), "dim": self.dim, "dtype": dtype, "text_tower": None, "shards": shards}
             if self.text_tower is not None:
                 facts["text_tower"] = self.text_tower.to_dict()
-            memory_files.write_facts(beside, {"complete": True, **facts, **self._provenance})
+            memory_files.write_facts(beside, {"complete": True, **facts, **self._provenance_as(dtype)})
 
     def __len__(self) -> int:
         return sum(map(len, self._rows))
@@ -298,9 +299,16 @@ class SupportMemory:
     def __repr__(self) -> str:
         return f"SupportMemory({len(self):,} captions, {self.dim} channels, {self.dtype}, on {self.device})"
 
+    def _provenance_as(self, dtype: str) -> dict[str, Any]:
+        """Latents that were rounded twice are not those that a build in `dtype` gives, and do not pass for them."""
+        build = self._provenance.get("build")
+        if build is None or dtype == self.dtype:
+            return self._provenance
+        return {**self._provenance, "build": {**build, "dtype": f"{dtype} from {build.get('dtype', self.dtype)}"}}
+
     def _queries(self, latents: Tensor) -> Tensor:
         """Latents at length 1 in float32, where the pass is made: with the memory, or with them if it lies here."""
-        if latents.ndim != 2 or latents.shape[1] != self.dim:
+        if require_tensor(latents).ndim != 2 or latents.shape[1] != self.dim:
             raise SupportMemoryError(
                 f"Latents of shape {tuple(latents.shape)} for a memory of {self.dim} channels; expected "
                 f"(photos, {self.dim})."

@@ -134,6 +134,8 @@ def read_facts(directory: Path) -> dict[str, Any]:
     expected = {"rows", "dim", "dtype", "shards"} if facts.get("complete") else {"build"}
     if lacking := expected - facts.keys():
         raise SupportMemoryError(f"{file} is damaged: it does not say {', '.join(sorted(lacking))}. {AGAIN}.")
+    if facts.get("complete") and (wrong := _wrong_in(facts)):
+        raise SupportMemoryError(f"{file} is damaged, or of a newer linmap: {wrong}. {AGAIN}.")
     return facts
 
 
@@ -160,12 +162,18 @@ def read_shard(directory: Path, shard: dict[str, Any], dim: int, dtype: str) -> 
     """
     latents = _opened(_present(directory, shard["latents"]))
     captions = _opened(_present(directory, shard["captions"]))
-    rows = StoredRows(latents["latents"], latents.get("scale"))
+    needed = {"latents", "scale"} if dtype == "int8" else {"latents"}
+    for found, names, kind in ((latents, needed, "latents"), (captions, {"text", "ends"}, "captions")):
+        if lacking := names - found.keys():
+            raise SupportMemoryError(
+                f"{directory / shard[kind]['file']} is damaged: it lacks {', '.join(sorted(lacking))}. {AGAIN}."
+            )
+    rows = StoredRows(latents["latents"], latents["scale"] if dtype == "int8" else None)
     kept = StoredCaptions(captions["text"], captions["ends"])
     if tuple(rows.values.shape) != (shard["rows"], dim) or rows.values.dtype != DTYPES[dtype]:
-        found = f"{tuple(rows.values.shape)} {str(rows.values.dtype).removeprefix('torch.')}"
+        held = f"{tuple(rows.values.shape)} {str(rows.values.dtype).removeprefix('torch.')}"
         raise SupportMemoryError(
-            f"{directory / shard['latents']['file']} holds latents {found}, and {FACTS_FILE} says "
+            f"{directory / shard['latents']['file']} holds latents {held}, and {FACTS_FILE} says "
             f"({shard['rows']}, {dim}) {dtype}. {AGAIN}."
         )
     if len(kept) != len(rows):
@@ -250,6 +258,34 @@ def _remove_files(directory: Path) -> None:
     for file in list(directory.iterdir()):
         if NAMES.fullmatch(file.name):
             file.unlink()
+
+
+def _wrong_in(facts: dict[str, Any]) -> str | None:
+    """The first that is not as `SupportMemory.save_pretrained` and `build_memory` say it, in words."""
+    if facts["dtype"] not in list(DTYPES):
+        return f"the dtype is {facts['dtype']!r}, and known are {', '.join(sorted(DTYPES))}"
+    for name, kind in {"rows": int, "dim": int, "shards": list}.items():
+        if not isinstance(facts[name], kind):
+            return f"{name} is {facts[name]!r}"
+    for name in ("text_tower", "build", "left_out"):
+        if not isinstance(facts.get(name, {}), dict | None):
+            return f"{name} is {facts[name]!r}"
+    if (tower := facts.get("text_tower")) and not {"name", "library", "id"} <= tower.keys():
+        return f"text_tower is {tower!r}"
+    if not facts["shards"]:
+        return "it names no shards"
+    for number, shard in enumerate(facts["shards"], start=1):
+        try:
+            files = [shard[kind] for kind in ("latents", "captions")]
+            told = [shard["rows"], *(file["bytes"] for file in files)]
+            names = [file["file"] for file in files if file["sha256"]]
+        except (KeyError, TypeError):
+            return f"shard {number} lacks rows, or file, bytes and sha256 of its latents and captions"
+        if not all(isinstance(value, int) for value in told):
+            return f"rows and bytes of shard {number} are no whole numbers"
+        if not all(isinstance(name, str) and NAMES.fullmatch(name) for name in names):
+            return f"the files of shard {number} are {', '.join(map(repr, names))}"
+    return None
 
 
 def _files(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:

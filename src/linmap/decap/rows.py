@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from linmap.errors import SupportMemoryError, UnknownNameError
 
-__all__ = ["DTYPES", "StoredRows", "checked_dtype", "dtype_of", "row_blocks", "store", "unit_rows"]
+__all__ = ["DTYPES", "StoredRows", "checked_dtype", "dtype_of", "require_tensor", "row_blocks", "store", "unit_rows"]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "int8": torch.int8}
 LEVELS = 127  # of int8, either side of 0
@@ -61,6 +61,17 @@ def checked_dtype(name: str) -> str:
 def dtype_of(rows: StoredRows) -> str:
     """The name of the number format."""
     return str(rows.values.dtype).removeprefix("torch.")
+
+
+def require_tensor(latents: Tensor) -> Tensor:
+    """Latents, if they are a tensor.
+
+    Raises:
+        SupportMemoryError: They are not.
+    """
+    if not isinstance(latents, Tensor):
+        raise SupportMemoryError(f"Latents are of type {type(latents).__name__}; give a tensor: torch.tensor(latents).")
+    return latents
 
 
 def unit_rows(latents: Tensor) -> Tensor:

@@ -57,14 +57,21 @@ def encoded(captions: Iterable[str]) -> StoredCaptions:
         'a žába'
 
     Raises:
-        SupportMemoryError: A caption holds half of a surrogate pair, which UTF-8 cannot.
+        SupportMemoryError: A caption is no text, or holds half of a surrogate pair, which UTF-8 cannot.
     """
+    texts: list[bytes] = []
     try:
-        return joined([caption.encode() for caption in captions])
+        for row, caption in enumerate(captions):
+            if not isinstance(caption, str):
+                raise SupportMemoryError(
+                    f"Caption {row} is {caption!r}; every caption is a text. Leave it and its latent out."
+                )
+            texts.append(caption.encode())
     except UnicodeEncodeError as error:
         raise SupportMemoryError(
             f"The caption {error.object!r} holds half of a character (a lone surrogate); mend it or take it out."
         ) from error
+    return joined(texts)
 
 
 def joined(texts: Sequence[bytes]) -> StoredCaptions:
