@@ -205,10 +205,13 @@ def test_what_cannot_be_measured_is_one_line(study, decap_dir, words, error):
     assert ran.err.count("\n") == 1
 
 
-def test_a_model_without_a_memory_says_how_to_get_one(study, decap_dir):
-    ran = study("strategies", "--decap", decap_dir(memory=None))
+@pytest.mark.parametrize("which", ["strategies", "memory-size", "domains"])
+def test_a_model_without_a_memory_is_named_and_what_gives_it_one(study, decap_dir, which):
+    without = decap_dir(memory=None)
+    ran = study(which, "--decap", without, *(["--decap", decap_dir()] if which == "domains" else []))
     assert (ran.code, ran.out) == (2, "")
-    assert "asks a support memory, and the model has none" in ran.err
+    assert f"{without} holds no support memory, which PD, NND and CLIPRe ask. linmap memory build" in ran.err
+    assert "--memory DIR" in ran.err
 
 
 def test_another_kind_of_model_is_named(study, dual_dir):
@@ -261,6 +264,17 @@ def test_the_whole_memory_scores_as_in_the_table_of_strategies(study, decap_dir)
     assert row["PD"]["mean"] == scores["projection"]
     assert row["CLIPRe"]["mean"] == scores["retrieval"]
     assert row["blind"]["mean"] == report["control"]["metrics"]["CIDEr-D"]
+
+
+def test_of_the_default_sizes_those_are_measured_that_the_memory_has(study, decap_dir):
+    ran = study("memory-size", "--decap", decap_dir(), "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert [row["size"] for row in json.loads(ran.out)["rows"]] == [6]
+
+
+def test_the_table_of_one_metric_says_nothing_of_others(study, decap_dir):
+    assert "METEOR" not in study("memory-size", "--decap", decap_dir(), "--sizes", "all").out
+    assert "METEOR needs Java and is left out" in study("strategies", "--decap", decap_dir()).out
 
 
 def test_the_table_of_sizes_names_its_command(study, decap_dir):
@@ -412,6 +426,39 @@ def test_sizes_of_text_that_cannot_be_drawn_are_one_line(linmap, recipe, caption
     assert (ran.code, ran.out) == (2, "")
     assert error in ran.err
     assert not (recipe.parent / "runs").exists()
+
+
+def test_all_counts_every_text_of_the_recipe_those_too_that_stand_there_twice(linmap, recipe, captions, photos):
+    texts = recipe.parent / "texts.txt"
+    texts.write_text(2 * f"{texts.read_text()}\n", encoding="utf-8")
+    ran = text_study(linmap, recipe, captions, photos, "--sizes", "81")
+    assert "The size 81 cannot be drawn from 80" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--set", "memory=null"], "The recipe's memory is null, and PD and CLIPRe ask one"),
+        (["--memory", "nowhere"], "No checkpoint at 'nowhere'"),
+    ],
+)
+def test_a_memory_that_is_not_there_is_said_before_the_training(linmap, recipe, captions, photos, words, error):
+    ran = text_study(linmap, recipe, captions, photos, "--sizes", "10", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert error in ran.err
+    assert not (recipe.parent / "runs").exists()
+
+
+def test_the_photos_of_the_recipe_are_as_many_as_it_says(linmap, recipe, captions, photos):
+    content = json.loads(recipe.read_text(encoding="utf-8"))
+    content["evaluation"]["photos"] = {
+        **{"captions": str(captions), "images": str(photos), "split": None},
+        **{"limit": 2, "tokenizer": "simple"},
+    }
+    recipe.write_text(json.dumps(content), encoding="utf-8")
+    ran = linmap("study", "text-size", recipe, "--output", recipe.parent / "runs", "--sizes", "10", "--json", *SIMPLE)
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["photos"] == 2
 
 
 def test_a_recipe_of_another_method_is_named(linmap, captions, photos, tmp_path):

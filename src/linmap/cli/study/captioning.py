@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linmap.errors import CaptionDataError, CaptioningError
+from linmap.errors import CaptionDataError, CaptioningError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,7 @@ __all__ = [
     "captions_by",
     "decoding_of",
     "load_seeing",
+    "memory_of",
     "read_photos",
     "see",
     "ways",
@@ -89,6 +90,21 @@ def load_seeing(name: str, device: str, memory: Path | None = None) -> DeCap:
     if loaded.model.dual_encoder is None or loaded.model.dual_encoder.image_encoder is None:
         raise CaptioningError(f"{name} holds no image encoder: it takes latents, not photos. Name one that does.")
     return loaded
+
+
+def memory_of(decap: DeCap, name: str) -> SupportMemory:
+    """The memory that a model was loaded with.
+
+    Raises:
+        ModelNotFoundError: It has none.
+    """
+    if decap.model.memory is None:
+        raise ModelNotFoundError(
+            f"{name} holds no support memory, which PD, NND and CLIPRe ask. linmap memory build makes one: give it "
+            "with --memory DIR where the study takes that, or keep it in the model, model.memory = "
+            "SupportMemory.from_pretrained(DIR) and model.save_pretrained."
+        )
+    return decap.model.memory
 
 
 def read_photos(

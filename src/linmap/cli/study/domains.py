@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from linmap.cli.evaluate.caption import Tokenizer
-from linmap.cli.evaluate.options import AsJson, ControlSeed, Data, Device, Images, MaxUnreadable, Photos, Plot, Split
-from linmap.cli.study.options import NumBeams, Tokens
+from linmap.cli.evaluate.options import AsJson, Data, Device, Images, MaxUnreadable, Photos, Plot, Split
+from linmap.cli.study.options import NumBeams, ShuffleSeed, Tokens
 from linmap.errors import ConfigurationError, MemoryMismatchError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def domains(
     limit: Photos = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos captioned at a time.")] = 64,
     tokenizer: Tokens = Tokenizer.PTB,
-    seed: ControlSeed = 0,
+    seed: ShuffleSeed = 0,
     max_unreadable: MaxUnreadable = 0,
     device: Device = "auto",
     plot: Plot = None,
@@ -141,15 +141,12 @@ def domains(
 
 def _pairings(models: dict[str, DeCap]) -> tuple[list[Pairing], list[str]]:
     """Each decoder with its own memory, then with the others'; and a line for each that does not fit."""
-    from linmap.decap.strategies import require_strategy
+    from linmap.cli.study.captioning import memory_of
 
-    own = {}
-    for name, loaded in models.items():
-        own[name] = require_strategy("projection", loaded.model.memory)
+    own = {name: memory_of(loaded, name) for name, loaded in models.items()}
     found, refused = [], []
     for name, loaded in models.items():
         for other, memory in sorted(own.items(), key=lambda item: item[0] != name):
-            assert memory is not None  # a projection has a memory to ask
             try:
                 loaded.model.memory = memory
             except (ConfigurationError, MemoryMismatchError) as error:

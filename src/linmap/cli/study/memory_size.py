@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linmap.cli.evaluate.caption import Tokenizer
-from linmap.cli.evaluate.options import AsJson, ControlSeed, Data, Device, Images, MaxUnreadable, Photos, Plot, Split
-from linmap.cli.study.options import DecapName, MemoryName, NumBeams, Sizes, Tokens, check_sizes, sizes_named
+from linmap.cli.evaluate.options import AsJson, Data, Device, Images, MaxUnreadable, Photos, Plot, Split
+from linmap.cli.study.options import (
+    DecapName,
+    MemoryName,
+    NumBeams,
+    ShuffleSeed,
+    Sizes,
+    Tokens,
+    check_sizes,
+    sizes_named,
+)
 
 if TYPE_CHECKING:
     from linmap.evaluation import SizeScores
@@ -33,7 +42,7 @@ def memory_size(
     limit: Photos = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos captioned at a time.")] = 64,
     tokenizer: Tokens = Tokenizer.PTB,
-    seed: ControlSeed = 0,
+    seed: ShuffleSeed = 0,
     max_unreadable: MaxUnreadable = 0,
     device: Device = "auto",
     plot: Plot = None,
@@ -41,7 +50,8 @@ def memory_size(
 ) -> None:
     """Score PD and CLIPRe with memories of several sizes, drawn at random from one.
 
-    A smaller memory of the same draw lies in a larger one. The table has the mean over the draws and their range.
+    A smaller memory of the same draw lies in a larger one. The table has the mean over the draws and their range. Of
+    the default sizes those are left out that the memory does not have.
 
     [bold]Examples[/bold]
 
@@ -55,18 +65,16 @@ def memory_size(
     prepare(device, tokenizer)
     from linmap.cli.evaluate.output import write
     from linmap.cli.models import DECAP, decap_folder, read_config
-    from linmap.cli.study.captioning import Way, captions_by, decoding_of, load_seeing, read_photos, see
+    from linmap.cli.study.captioning import Way, captions_by, decoding_of, load_seeing, memory_of, read_photos, see
     from linmap.data.images import UnreadableImages
-    from linmap.decap.strategies import require_strategy
     from linmap.evaluation import compare_strategies, plot_sizes, scores_by_size, size_table
 
     read_config(decap_folder(decap), DECAP)  # a wrong name is said before torch is imported, which takes seconds
     unreadable = UnreadableImages(max_unreadable)
     captioned = read_photos(data, images, split, limit, unreadable)
     loaded = load_seeing(decap, device, memory)
-    whole = require_strategy("projection", loaded.model.memory)
-    assert whole is not None  # a projection has a memory to ask
-    wanted = sizes_named(sizes, len(whole))
+    whole = memory_of(loaded, decap)
+    wanted = sizes_named(context, sizes, len(whole))
     how = decoding_of(loaded, num_beams)
     temperature = loaded.model.config.tau if tau is None else tau
     seen = see(loaded, captioned, unreadable, batch_size)

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from linmap.cli.evaluate.caption import Tokenizer
+from linmap.cli.evaluate.options import MAX_SEED
 
 __all__ = [
     "DecapName",
     "MemoryName",
     "NumBeams",
+    "ShuffleSeed",
     "Sizes",
     "Tokens",
     "check_sizes",
@@ -36,28 +38,37 @@ NumBeams = Annotated[
     int | None, typer.Option(min=1, help="Beams of the search; 1 is greedy.", show_default="the model's own")
 ]
 Sizes = Annotated[str, typer.Option(metavar="N,N,…", help="How many, with commas between; all is all there are.")]
+ShuffleSeed = Annotated[
+    int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of the control, the shuffle of the photos.")
+]
 Tokens = Annotated[
     Tokenizer,
     typer.Option(help="ptb needs Java; simple does not, compares with no published score, and leaves METEOR out."),
 ]
 
 
-def sizes_named(text: str, whole: int) -> list[int]:
-    """The numbers in `--sizes`, in order.
+def sizes_named(context: typer.Context, text: str, whole: int) -> list[int]:
+    """The numbers in `--sizes`, in order; of those that nobody asked for, the ones that are there.
 
     Args:
+        context: Of the command, which knows whether `text` is its default.
         text: As it was given.
         whole: What `all` stands for.
 
     Raises:
         BadParameter: A word is no whole number above 0.
     """
-    return sorted({whole if word == ALL else _number(word) for word in _words(text)})
+    sizes = {whole if word == ALL else _number(word) for word in _words(text)}
+    source = context.get_parameter_source("sizes")
+    asked = source is not None and source.name == "COMMANDLINE"
+    return sorted(size for size in sizes if asked or size <= whole)
 
 
 def check_sizes(text: str) -> None:
     """Refuses sizes that `sizes_named` would: before the work."""
-    sizes_named(text, 1)
+    for word in _words(text):
+        if word != ALL:
+            _number(word)
 
 
 def taus_named(text: str | None, default: float) -> list[float]:

@@ -60,7 +60,9 @@ def where(report: dict[str, Any]) -> str:
 def notes(report: dict[str, Any], blind_of: str) -> list[str]:
     """The lines under a table."""
     decoding = ", ".join(f"{name} {value}" for name, value in report["decoding"].items())
-    note = "" if report["comparable"] else ", not comparable with published scores; METEOR needs Java and is left out"
+    note = "" if report["comparable"] else ", not comparable with published scores"
+    if note and "metric" not in report:  # all of them are asked for
+        note += "; METEOR needs Java and is left out"
     lines = [
         f"blind: {blind_of} with the photos shuffled (seed {report['control_seed']}): {BLIND}",
         f"decoding: {decoding}; tokenizer: {report['tokenizer']}{note}",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linmap.cli.evaluate.caption import Tokenizer
-from linmap.cli.evaluate.options import AsJson, ControlSeed, Data, Device, Images, MaxUnreadable, Photos, Plot, Split
-from linmap.cli.study.options import DecapName, NumBeams, Tokens, taus_named
+from linmap.cli.evaluate.options import AsJson, Data, Device, Images, MaxUnreadable, Photos, Plot, Split
+from linmap.cli.study.options import DecapName, NumBeams, ShuffleSeed, Tokens, taus_named
 
 if TYPE_CHECKING:
     from linmap.cli.models import DeCap
@@ -36,7 +36,7 @@ def strategies(
     limit: Photos = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos captioned at a time.")] = 64,
     tokenizer: Tokens = Tokenizer.PTB,
-    seed: ControlSeed = 0,
+    seed: ShuffleSeed = 0,
     max_unreadable: MaxUnreadable = 0,
     device: Device = "auto",
     plot: Plot = None,
@@ -69,7 +69,7 @@ def strategies(
     unreadable = UnreadableImages(max_unreadable)
     captioned = read_photos(data, images, split, limit, unreadable)
     loaded = load_seeing(decap, device)
-    memories = _memories(loaded, memory or [])
+    memories = _memories(loaded, decap, memory or [])
     how = decoding_of(loaded, num_beams)
     seen = see(loaded, captioned, unreadable, batch_size)
     asked = {
@@ -105,15 +105,15 @@ def strategies(
     write(report, lines, {"": lambda path: plot_caption_scores(found.rows, path)}, plot=plot, as_json=as_json)
 
 
-def _memories(loaded: DeCap, named: list[Path]) -> list[tuple[str, SupportMemory]]:
+def _memories(loaded: DeCap, name: str, named: list[Path]) -> list[tuple[str, SupportMemory]]:
     """The memories that are asked, by name; each is of the model's text tower."""
+    from linmap.cli.study.captioning import memory_of
     from linmap.decap.memory import SupportMemory
-    from linmap.decap.strategies import require_strategy
 
+    if not named:
+        return [("its own", memory_of(loaded, name))]
     found = []
     for directory in named:
         loaded.model.memory = SupportMemory.from_pretrained(directory)  # the model refuses one of another text tower
         found.append((str(directory), loaded.model.memory))
-    if not named and (own := require_strategy("projection", loaded.model.memory)) is not None:
-        found.append(("its own", own))
     return found

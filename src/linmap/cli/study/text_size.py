@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linmap.cli.evaluate.caption import Tokenizer
-from linmap.cli.evaluate.options import AsJson, ControlSeed, Device, MaxUnreadable, Photos, Plot, Split
-from linmap.cli.study.options import NumBeams, Sizes, Tokens, check_sizes, sizes_named
+from linmap.cli.evaluate.options import AsJson, Device, MaxUnreadable, Photos, Plot, Split
+from linmap.cli.study.options import NumBeams, ShuffleSeed, Sizes, Tokens, check_sizes, sizes_named
 from linmap.errors import CaptionDataError, RecipeError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def text_size(
     limit: Photos = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos captioned at a time.")] = 64,
     tokenizer: Tokens = Tokenizer.PTB,
-    seed: ControlSeed = 0,
+    seed: ShuffleSeed = 0,
     max_unreadable: MaxUnreadable = 0,
     device: Device = "auto",
     plot: Plot = None,
@@ -52,7 +52,8 @@ def text_size(
 
     The texts of a smaller run lie among those of a larger one. Each size is a run of its own in DIR: one that is
     finished is not trained again, one that was cut off goes on from its last checkpoint. Each model's memory holds the
-    texts it learned from, unless --memory gives all of them one.
+    texts it learned from, unless --memory gives all of them one. Of the default sizes those are left out that the
+    recipe's text does not have.
 
     [bold]Examples[/bold]
 
@@ -65,21 +66,22 @@ def text_size(
     check_sizes(sizes)
     prepare(device, tokenizer)
     from linmap.cli.evaluate.output import write
-    from linmap.cli.study.captioning import Way, captions_by, decoding_of, load_seeing, read_photos, see
+    from linmap.cli.study.captioning import Way, captions_by, decoding_of, load_seeing, memory_of, read_photos, see
     from linmap.cli.study.memory_size import curve_rows
     from linmap.data.images import UnreadableImages
-    from linmap.decap.strategies import require_strategy
     from linmap.evaluation import compare_strategies, plot_sizes, scores_by_size, size_table
+    from linmap.recipes.decap.texts import read_sources
 
     changes = list(change or [])
     read = _recipe(recipe, changes)
     if read.evaluation.metric == "loss":  # then photos are read here alone, once for all runs
         changes.append("evaluation.photos=null")
-    data, images, split = _photos(read, data, images, split)
+    _check_memory(read, memory)
+    data, images, split, limit = _photos(read, data, images, split, limit)
     unreadable = UnreadableImages(max_unreadable)
     captioned = read_photos(data, images, split, limit, unreadable)
-    whole = _texts(read)
-    wanted = sizes_named(sizes, whole)
+    whole = len(read_sources(read.data.texts, "data.texts"))
+    wanted = sizes_named(context, sizes, whole)
     seen: Any = None
     decoding: dict[str, Any] = {}
 
@@ -90,7 +92,7 @@ def text_size(
         decoding = decoding_of(loaded, num_beams)
         if seen is None:  # the runs share the dual encoder
             seen = see(loaded, captioned, unreadable, batch_size)
-        asked = require_strategy("projection", loaded.model.memory)
+        asked = memory_of(loaded, str(folder))
         ways = {
             "PD": Way("projection", loaded.model.config.tau, asked),
             "VD": Way("visual"),
@@ -142,28 +144,28 @@ def _recipe(name: str, changes: list[str]) -> DeCapRecipe:
     return read
 
 
-def _texts(read: DeCapRecipe) -> int:
-    """How many texts the recipe has to draw from."""
-    import dataclasses
+def _check_memory(read: DeCapRecipe, memory: Path | None) -> None:
+    """A memory that is not there is said before the training, not after it."""
+    from linmap.decap.memory import SupportMemory
 
-    from linmap.recipes.decap.texts import read_texts
-
-    train, validation = read_texts(dataclasses.replace(read.data, train_texts=None), read.training.seed)
-    return len(train) if read.data.validation_texts else len(train) + len(validation)
+    if memory is not None:
+        SupportMemory.from_pretrained(memory)
+    elif read.memory is None:
+        raise RecipeError("The recipe's memory is null, and PD and CLIPRe ask one. Give one memory with --memory DIR.")
 
 
 def _photos(
-    read: DeCapRecipe, data: Path | None, images: Path | None, split: str | None
-) -> tuple[Path, Path, str | None]:
+    read: DeCapRecipe, data: Path | None, images: Path | None, split: str | None, limit: int | None
+) -> tuple[Path, Path, str | None, int | None]:
     """What is measured on: what was named, else the photos of the recipe."""
     if data is not None and images is not None:
-        return data, images, split
+        return data, images, split, limit
     if data is not None or images is not None:
         raise CaptionDataError("Give --data and --images together, or neither for the photos of the recipe.")
     photos = read.evaluation.photos
     if photos is None or photos.images is None:
         raise CaptionDataError("The recipe names no folder of captioned photos. Give --data and --images.")
-    return Path(photos.captions), Path(photos.images), split or photos.split
+    return Path(photos.captions), Path(photos.images), split or photos.split, limit or photos.limit
 
 
 def _trained(recipe: str, changes: list[str], folder: Path) -> Path:

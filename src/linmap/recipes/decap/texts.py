@@ -16,7 +16,7 @@ from linmap.data.sentences import read_sentences, require_sources
 from linmap.errors import RecipeError
 from linmap.recipes.decap.schema import DeCapDataRecipe, TextSource
 
-__all__ = ["TextExamples", "TextSplit", "drawn", "read_texts"]
+__all__ = ["TextExamples", "TextSplit", "drawn", "read_sources", "read_texts"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +70,13 @@ def read_texts(said: DeCapDataRecipe, seed: int) -> tuple[list[str], list[str]]:
         RecipeError: There is no sentence, or none is left to learn.
     """
     require_sources([source.source for source in (*said.texts, *said.validation_texts)])  # before the first is read
-    train = _read(said.texts, "data.texts")
+    train = read_sources(said.texts, "data.texts")
     if said.train_texts is not None:
         if said.train_texts > len(train):
             raise RecipeError(f"data.train_texts is {said.train_texts:,}; data.texts holds {len(train):,} sentences.")
         train = [train[row] for row in drawn(len(train), said.train_texts, seed)]
     if said.validation_texts:
-        return train, _read(said.validation_texts, "data.validation_texts")
+        return train, read_sources(said.validation_texts, "data.validation_texts")
     different = list(dict.fromkeys(train))
     count = max(1, round(said.validation_share * len(different)))
     apart = {different[row] for row in drawn(len(different), count, seed)}
@@ -95,7 +95,17 @@ def drawn(count: int, how_many: int, seed: int) -> list[int]:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:how_many].sort().values.tolist()
 
 
-def _read(sources: Sequence[TextSource], key: str) -> list[str]:
+def read_sources(sources: Sequence[TextSource], key: str) -> list[str]:
+    """Every sentence of `sources`, in order; how many lines held none is a warning.
+
+    Args:
+        sources: Which.
+        key: What the recipe calls them.
+
+    Raises:
+        CaptionDataError: A source is not there, or not of its format.
+        RecipeError: There is no sentence.
+    """
     left_out = LeftOut()
     texts = [
         sentence.text
