@@ -270,6 +270,22 @@ def test_a_photo_that_cannot_be_read_stops_the_run_or_is_left_out(
     assert log_of(train(recipe, tmp_path / "two"))["photos"] == 3
 
 
+def test_one_photo_cannot_be_scored_and_this_is_said_before_the_training(
+    decap_recipe: RecipeMaker, photo_set: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(photo_set / "images", images)
+    shown = [
+        entry["file"] for entry in json.loads((photo_set / "captions.json").read_text()) if entry["split"] == "val"
+    ]
+    for name in shown[1:]:
+        (images / name).write_text("not a picture")
+    photos = {**decap_recipe()["evaluation"]["photos"], "images": str(images), "unreadable_limit": 3}
+    with pytest.raises(CaptionDataError, match=r"evaluation\.photos holds 1 photos that can be read"):
+        train(made(decap_recipe(evaluation={"photos": photos})), tmp_path / "run")
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
 def test_text_that_is_not_there_is_said_before_anything_is_loaded(decap_recipe: RecipeMaker, tmp_path: Path) -> None:
     content = decap_recipe(data={"texts": [{"source": "nowhere.txt"}]}, model={"dual_encoder": "nowhere either"})
     with pytest.raises(CaptionDataError, match=r"There is no file or folder 'nowhere\.txt'"):
@@ -285,6 +301,8 @@ def test_a_plan_names_what_is_frozen_what_is_trained_and_what_is_read(
     assert "trained  decoder GPT-2 from scratch: " in plan
     assert "memory   5 sentences, int8" in plan
     assert "photos   4 of 'val' to caption and score; none is learned from" in plan
+    every_split = {**decap_recipe()["evaluation"]["photos"], "split": None}
+    assert "of all splits to caption" in describe(made(decap_recipe(evaluation={"photos": every_split})))
     assert "steps    15 of 8 sentences = 3 epochs of 5; evaluation and checkpoint every 1" in plan
     plan = describe(made(decap_recipe(model=language_model, evaluation={"photos": None})))
     assert f"frozen   decoder {language_model['language_model']}: " in plan

@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from linmap.data.captions import Captioned
 from linmap.data.images import UnreadableImages
-from linmap.errors import SupportMemoryError
+from linmap.errors import CaptionDataError, SupportMemoryError
 from linmap.recipes.assembly import read_photos
 from linmap.recipes.decap.assembly import DeCapParts
 from linmap.recipes.decap.schema import DeCapRecipe, MemoryRecipe, PhotosRecipe
@@ -130,7 +130,11 @@ def evaluation_photos(said: PhotosRecipe, unreadable: UnreadableImages) -> list[
 
 
 def encoded_photos(said: PhotosRecipe, parts: DeCapParts, cache: Path) -> PhotoSplit:
-    """The readable evaluation photos with their latents, kept in `cache`."""
+    """The readable evaluation photos with their latents, kept in `cache`.
+
+    Raises:
+        CaptionDataError: They are fewer than two: said here, before the training whose captions could not be scored.
+    """
     from linmap.dual.embedding import embed_photos
 
     unreadable = UnreadableImages(said.unreadable_limit)
@@ -148,6 +152,11 @@ def encoded_photos(said: PhotosRecipe, parts: DeCapParts, cache: Path) -> PhotoS
         partial(embed_photos, parts.dual.model, parts.dual.processor, files, unreadable=unreadable),
         unreadable,
     )
+    if len(encoded.rows) < 2:
+        raise CaptionDataError(
+            f"evaluation.photos holds {len(encoded.rows)} photos that can be read, and CIDEr-D over so few means "
+            "nothing. Give at least two, or set evaluation.photos to null."
+        )
     return PhotoSplit([photos[row] for row in encoded.rows], encoded.features)
 
 

@@ -61,7 +61,8 @@ def _photos(recipe: DeCapRecipe) -> str:
     if said is None:
         return "none"
     photos = evaluation_photos(said, UnreadableImages(said.unreadable_limit))
-    return f"{len(photos):,} of {said.split!r} to caption and score; none is learned from"
+    split = "all splits" if said.split is None else repr(said.split)
+    return f"{len(photos):,} of {split} to caption and score; none is learned from"
 
 
 def _mebibytes(recipe: DeCapRecipe, parts: DeCapParts, texts: int, memory: int) -> float:
