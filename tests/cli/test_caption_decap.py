@@ -188,3 +188,7 @@ def test_wrong_words_are_one_line(linmap, decap_dir, photos):
     assert "The temperature is 0.0; give a number above 0" in ran.err
     ran = linmap("caption", photos, "--decap", decap_dir, "--memory", photos)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    ran = linmap("caption", photos, "--decap", "nowhere")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "There is no folder 'nowhere'" in ran.err
+    assert "the bundled model is there without a name, that of DeCap as 'default'" in ran.err

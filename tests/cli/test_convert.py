@@ -22,6 +22,13 @@ def test_the_originals_checkpoint_becomes_a_folder(linmap, shared, tmp_path):
     assert model.generate(torch.ones(1, 512)).shape[1] <= 30
 
 
+def test_the_folder_is_called_as_in_the_other_commands_too(linmap, tmp_path):
+    asked = ("--decoder-config", tmp_path / "b.json", "--output", tmp_path / "model")
+    ran = linmap("convert", "decap", tmp_path / "a.pt", *asked)
+    assert (ran.code, ran.out) == (2, "")
+    assert "b.json: it cannot be read" in ran.err
+
+
 def test_what_cannot_be_converted_is_one_line(linmap, tmp_path):
     (tmp_path / "decoder_config.pkl").write_bytes(b"\x80\x04.")
     asked = ("--decoder-config", tmp_path / "decoder_config.pkl", "--out", tmp_path / "model")

@@ -38,6 +38,12 @@ def decap_dir(
     return folder
 
 
+@pytest.mark.parametrize(("name", "kind"), [("default-decap", "decap"), ("default-dual-encoder", "dual encoder")])
+def test_bundled_models_have_names(linmap, name, kind):
+    facts = json.loads(linmap("info", name, "--json").out)
+    assert (facts["model"], facts["kind"]) == (name, kind)
+
+
 def test_the_table_names_decoder_memory_tower_and_strategy(linmap, decap_dir, dual_dir):
     ran = linmap("info", decap_dir)
     assert (ran.code, ran.err) == (0, "")

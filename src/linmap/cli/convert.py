@@ -29,7 +29,7 @@ def decap(
     decoder_config: Annotated[
         Path, typer.Option(metavar="JSON", help="Configuration of its decoder; a pickle is never opened.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write, new or empty.")],
+    out: Annotated[Path, typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder to write, new or empty.")],
     dual_encoder: Annotated[
         str, typer.Option(metavar="NAME", help="CLIP whose text latents the decoder learned from.")
     ] = ORIGINAL_DUAL_ENCODER,

@@ -83,7 +83,7 @@ def model_folder(name: str | None) -> Path:
     if name.startswith((".", "~", os.sep)) or name.count("/") != 1:  # the Hub's names are organisation/name
         raise ModelNotFoundError(
             f"There is no folder {name!r}. Name a folder that save_pretrained or linmap train wrote, or a model on the "
-            "Hub as organisation/name; without --model the bundled model is used."
+            "Hub as organisation/name; the bundled model is there without a name, that of DeCap as 'default'."
         )
     from linmap.weights.repositories import checkpoint_directory
 

@@ -23,7 +23,11 @@ def register(app: typer.Typer) -> None:
 def info(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="Folder, or a model on the Hub.", show_default="the bundled captioner"),
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Folder, a model on the Hub, or a bundled one: default-dual-encoder, default-decap.",
+            show_default="the bundled captioner",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -38,12 +42,14 @@ def info(
 
       linmap info runs/mine --json
 
-      linmap info runs/decap
+      linmap info default-dual-encoder
+
+      linmap info default-decap
     """
     from linmap.cli.messages import quiet_libraries
-    from linmap.cli.models import CAPTIONER, DECAP, DUAL_ENCODER, config_in, model_folder, one_line
+    from linmap.cli.models import CAPTIONER, DECAP, DUAL_ENCODER, config_in, one_line
 
-    folder = model_folder(model)
+    folder = _folder(model)
     written = config_in(folder)
     kind = written.get("model_type")
     if kind not in (CAPTIONER, DUAL_ENCODER, DECAP):
@@ -60,6 +66,17 @@ def info(
         from linmap.cli.info.tables import print_facts
 
         print_facts(facts)
+
+
+def _folder(model: str | None) -> Path:
+    """Of a model, or of a bundled one by the name of its page in the documentation."""
+    from pathlib import Path
+
+    from linmap.cli.models import model_folder
+    from linmap.hub import default_decap, default_dual_encoder
+
+    bundled = {"default-dual-encoder": default_dual_encoder, "default-decap": default_decap}
+    return Path(bundled[model]()) if model in bundled else model_folder(model)
 
 
 def _facts(kind: str, folder: Path, written: dict[str, Any]) -> dict[str, Any]:
