@@ -25,8 +25,16 @@ _WAITING = {
         "linmap.decap.configuration",
     ),
     "transformers.models.auto.image_processing_auto": ("linmap.encoders.preprocessing",),
-    "transformers.models.auto.modeling_auto": ("linmap.prefix.modeling", "linmap.dual.modeling", "linmap.decap.modeling"),
-    "transformers.models.auto.processing_auto": ("linmap.prefix.processing", "linmap.dual.processing", "linmap.decap.processing"),
+    "transformers.models.auto.modeling_auto": (
+        "linmap.prefix.modeling",
+        "linmap.dual.modeling",
+        "linmap.decap.modeling",
+    ),
+    "transformers.models.auto.processing_auto": (
+        "linmap.prefix.processing",
+        "linmap.dual.processing",
+        "linmap.decap.processing",
+    ),
 }
 # what linmap's models need whole, and what imports an Auto class while it is itself being imported
 _NEEDED = (

@@ -23,6 +23,6 @@ def test_an_installation_without_the_bundled_model_says_what_to_do(
 ) -> None:
     monkeypatch.setattr(linmap.hub, "FOLDER", tmp_path)
     with pytest.raises(
-        WeightsUnavailableError, match=r"bundled model is not in this installation: .* with --model, .*train"
+        WeightsUnavailableError, match=r"bundled model is not in this installation: .* Name another model, .*train"
     ):
         default_model()

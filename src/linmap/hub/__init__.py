@@ -60,7 +60,7 @@ def _bundled(name: str, recipe: str) -> str:
     folder = FOLDER / name
     if not (folder / "model.safetensors").is_file():
         raise WeightsUnavailableError(
-            f"The bundled model is not in this installation: no model.safetensors in {folder}. Name one with "
-            f"--model, install linmap again, or train one: linmap train {recipe} --output DIR."
+            f"The bundled model is not in this installation: no model.safetensors in {folder}. Name another "
+            f"model, install linmap again, or train one: linmap train {recipe} --output DIR."
         )
     return str(folder)
