@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from linmap.dual.configuration import DualEncoderConfig
 from linmap.dual.modeling import DualEncoderModel
-from linmap.dual.processing import DualEncoderProcessor
 from linmap.dual.reading import kind_of
 from linmap.hub import default_dual_encoder
 from linmap.weights.repositories import checkpoint_directory
+
+if TYPE_CHECKING:
+    from linmap.dual.processing import DualEncoderProcessor
 
 __all__ = ["DEFAULT", "OPEN_CLIP", "DualEncoder", "load_dual_encoder", "load_dual_model", "name_of"]
 
@@ -37,6 +39,9 @@ def load_dual_encoder(name: str = DEFAULT, *, revision: str | None = None) -> Du
         BackboneError: There is none under that name, or a tower of it cannot be found.
         WeightsUnavailableError: Weights it names cannot be had here.
     """
+    # not with this module: models import it while the Auto classes, which the processor needs, are being imported
+    from linmap.dual.processing import DualEncoderProcessor
+
     model = load_dual_model(name, revision=revision)
     if not name.startswith(OPEN_CLIP):
         folder = _folder(name, revision)

@@ -331,6 +331,7 @@ def test_a_packaged_recipe_trains_on_the_embedded_weights(shared: Path, tmp_path
             f"data.texts=[{{source: {texts}}}]",
             "data.validation_texts=[]",
             "training.epochs=1",
+            "memory.captions=null",
             f"evaluation.photos.captions={flickr8k / 'captions.json'}",
             f"evaluation.photos.images={flickr8k / 'images'}",
             "evaluation.photos.limit=2",
