@@ -134,8 +134,8 @@ class DeCapTrainingRecipe(OptimiserRecipe):
         warmup_steps: Steps in which the learning rate grows linearly to its highest (the paper's code: 1000).
         warmup_share: Instead of their number, their share of all steps.
         length_grouped: Batch sentences of about the same length: less padding, more sentences a second.
-        bf16: Multiply matrices in bfloat16 (autocast) while weights and sums stay float32: a third of the time on
-            processors and cards that can.
+        bf16: Multiply matrices in bfloat16 (autocast) while weights and sums stay float32: quicker on processors
+            and cards that can.
         weights_dtype: What the finished `model.safetensors` holds what was learned in; it is loaded as float32.
     """
 
