@@ -13,10 +13,11 @@ from torch import Tensor
 from transformers import GPT2Config
 
 from linmap.conversion.torch_files import tensors_saved_by_torch
-from linmap.decap.checkpoints import MAX_NEW_TOKENS, write_only
+from linmap.decap.checkpoints import MAX_NEW_TOKENS
 from linmap.decap.configuration import DeCapConfig
 from linmap.decap.modeling import DeCapModel
 from linmap.decap.processing import DeCapProcessor
+from linmap.decap.vocabulary import write_only
 from linmap.encoders import image_processor_for, load_encoder
 from linmap.encoders.open_clip_files import model_config
 from linmap.errors import ConversionError, OutputFolderError, first_line

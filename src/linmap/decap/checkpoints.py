@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import torch
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -20,33 +17,34 @@ from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME
 
 from linmap import language
 from linmap.cards import write_model_card
-from linmap.decap.configuration import DeCapConfig, paper_decoder
+from linmap.decap.configuration import DeCapConfig
 from linmap.decap.memory import SupportMemory
+from linmap.decap.parts import (
+    DECODER_FOLDER,
+    DUAL_ENCODER_FOLDER,
+    MEMORY_FOLDER,
+    recorded_decoder,
+    recorded_dual_encoder,
+    recorded_memory,
+)
+from linmap.decap.vocabulary import fitting_decoder, write_only
 from linmap.dual.fingerprints import whole_fingerprint
 from linmap.dual.modeling import DualEncoderModel
 from linmap.dual.named import load_dual_model, name_of
-from linmap.dual.reading import device_of, dtype_named, tensors_in
+from linmap.dual.reading import device_of, tensors_in
 from linmap.errors import ConfigurationError, ProjectionError
 from linmap.language.recorded import (
     LANGUAGE_MODEL_ARGUMENTS,
     portable_config,
     record_of,
-    recorded_language_model,
     savable,
 )
-from linmap.weights import Fingerprint
-from linmap.weights.records import put_down, recorded_part
+from linmap.weights.loading_arguments import loading_info, sorted_arguments
 from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
 
 __all__ = ["DECODER_FOLDER", "DUAL_ENCODER_FOLDER", "MEMORY_FOLDER", "DeCapCheckpoints"]
 
-DECODER_FOLDER = "decoder"
-DUAL_ENCODER_FOLDER = "dual_encoder"
-MEMORY_FOLDER = "memory"
-HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
-# what they ask for is how a checkpoint is read anyway
-NEEDLESS_ARGUMENTS = ("use_safetensors", "low_cpu_mem_usage", "weights_only", "adapter_kwargs")
 MAX_NEW_TOKENS = 30  # the paper's code stops there
 
 
@@ -142,7 +140,7 @@ class DeCapCheckpoints(SharedOnHub):
         elif isinstance(decoder, PreTrainedModel):
             writer = decoder
         else:
-            writer = AutoModelForCausalLM.from_config(_fitting(decoder, tokenizer))
+            writer = AutoModelForCausalLM.from_config(fitting_decoder(decoder, tokenizer))
         config = DeCapConfig(
             text_config=portable_config(writer.config),
             latent_dim=latent_dim,
@@ -199,21 +197,14 @@ class DeCapCheckpoints(SharedOnHub):
             FingerprintMismatchError: A part is not the one the decoder was trained with.
             MemoryMismatchError: The memory is of another text tower.
         """
-        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        decoder_kwargs = {name: kwargs.pop(name) for name in LANGUAGE_MODEL_ARGUMENTS if name in kwargs}
-        for name in NEEDLESS_ARGUMENTS:
-            kwargs.pop(name, None)
-        unknown = sorted(name for name, value in kwargs.items() if value and not name.startswith("_"))
-        if unknown:
-            raise ConfigurationError(
-                f"from_pretrained does not know {', '.join(unknown)}. It takes "
-                f"{', '.join((*HUB_ARGUMENTS, *LANGUAGE_MODEL_ARGUMENTS))}, dual_encoder, decoder, memory."
-            )
+        hub, decoder_kwargs = sorted_arguments(
+            kwargs, "dual_encoder, decoder, memory", of_part=LANGUAGE_MODEL_ARGUMENTS
+        )
         directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
         config = config or DeCapConfig.from_pretrained(directory)
-        encoder = _recorded_dual_encoder(config, dual_encoder, directory)
+        encoder = recorded_dual_encoder(config, dual_encoder, directory)
         hub = {name: value for name, value in hub.items() if name not in ("revision", "force_download")}
-        language_model = _recorded_decoder(config, decoder, directory, hub, decoder_kwargs)
+        language_model = recorded_decoder(config, decoder, directory, hub, decoder_kwargs)
         model = cls(config, language_model, encoder)
         unexpected = model._load_learned(directory)
         if (directory / GENERATION_CONFIG_NAME).is_file():
@@ -221,12 +212,11 @@ class DeCapCheckpoints(SharedOnHub):
         if config.train_decoder:
             nn.Module.to(model.projector, dtype=model.decoder.dtype)
             nn.Module.to(model.decoder, device_of(decoder_kwargs.get("device_map")))
-        model.memory = _memory(memory, directory, hub)
+        model.memory = recorded_memory(memory, directory, hub)
         model.name_or_path = config.name_or_path = str(pretrained_model_name_or_path)
         model._beside_decoder()._remember_frozen().eval()
         if output_loading_info:
-            found = {"missing_keys": set(), "unexpected_keys": unexpected, "mismatched_keys": set(), "error_msgs": []}
-            return model, found  # type: ignore[return-value]  # declared as transformers declares it
+            return model, loading_info(unexpected)  # type: ignore[return-value]  # declared as transformers declares it
         return model
 
     def save_pretrained(  # type: ignore[override]
@@ -356,103 +346,3 @@ class DeCapCheckpoints(SharedOnHub):
             )
         self.load_state_dict({key: held[key] for key in own if key in held}, strict=False)
         return held.keys() - own.keys()
-
-
-def write_only(generation: GenerationConfig, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
-    """Lets a decoder write what the tokenizer knows, and stop where it says: a larger vocabulary has ids without text.
-
-    Args:
-        generation: Changed in place.
-        tokenizer: The decoder's.
-        vocabulary: Classes of the decoder's head.
-    """
-    generation.eos_token_id = tokenizer.eos_token_id
-    generation.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    generation.bos_token_id = tokenizer.bos_token_id
-    if len(tokenizer) < vocabulary:
-        generation.suppress_tokens = list(range(len(tokenizer), vocabulary))
-
-
-def _fitting(decoder: PreTrainedConfig | None, tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedConfig:
-    """A decoder's configuration with the vocabulary of its tokenizer; the paper's keeps GPT-2's number of classes."""
-    config = paper_decoder() if decoder is None else copy.deepcopy(decoder)
-    if tokenizer is None:
-        return config
-    if decoder is not None:
-        config.vocab_size = len(tokenizer)
-    elif len(tokenizer) > config.vocab_size:
-        raise ConfigurationError(
-            f"The tokenizer has {len(tokenizer)} tokens and the paper's decoder {config.vocab_size} classes. Give a "
-            "decoder's configuration, which takes the vocabulary of the tokenizer."
-        )
-    config.bos_token_id = tokenizer.bos_token_id
-    config.eos_token_id = tokenizer.eos_token_id
-    config.pad_token_id = tokenizer.pad_token_id
-    return config
-
-
-def _recorded_dual_encoder(
-    config: DeCapConfig, given: str | DualEncoderModel | Literal[False] | None, directory: Path
-) -> DualEncoderModel | None:
-    """The dual encoder under its recorded name, or another, if it gives the latents the decoder was trained with."""
-    if given is False or (given is None and "dual_encoder" not in (config.backbones or {})):
-        return None
-    own = directory / DUAL_ENCODER_FOLDER
-    if given is None and config.checkpoint_contents == "full" and own.is_dir():
-        return load_dual_model(str(own))
-    if given is None:
-        recorded = recorded_part(config.backbones, "dual_encoder", str(directory))
-        name, model = recorded.name, load_dual_model(recorded.name)
-        whole_fingerprint(model, name).require(recorded)
-    elif isinstance(given, str):
-        name, model = given, load_dual_model(given)
-    else:
-        name, model = name_of(given), given
-    found = model.text_fingerprint()
-    if config.text_tower:
-        Fingerprint(**{**found.to_dict(), "name": name}).require(Fingerprint.from_dict(config.text_tower))
-    else:
-        config.text_tower = found.to_dict()  # a converted checkpoint, whose text tower nobody had seen
-    put_down(config, "dual_encoder", whole_fingerprint(model, name).to_dict())
-    return model
-
-
-def _recorded_decoder(
-    config: DeCapConfig,
-    given: str | PreTrainedModel | None,
-    directory: Path,
-    hub: Mapping[str, Any],
-    arguments: Mapping[str, Any],
-) -> PreTrainedModel:
-    """The frozen decoder; or, for one that was trained, the network that `_load_learned` fills."""
-    if config.train_decoder:
-        if given is not None:
-            raise ConfigurationError(
-                "The decoder of this checkpoint was trained and is part of it; it takes no other. Leave decoder out."
-            )
-        implementation = arguments.get("attn_implementation")
-        chosen = {} if implementation is None else {"attn_implementation": implementation}
-        # built in its number format: moved there later, what rotary positions are made of would be rounded, too
-        chosen["dtype"] = dtype_named(arguments.get("dtype", arguments.get("torch_dtype"))) or torch.float32
-        return AutoModelForCausalLM.from_config(copy.deepcopy(config.text_config), **chosen)
-    if isinstance(given, PreTrainedModel):
-        put_down(config, "decoder", None)
-        model = given
-    elif given is None and config.checkpoint_contents == "full":
-        model, _ = language.load_language_model(str(directory / DECODER_FOLDER), **arguments)
-    else:
-        model = recorded_language_model(config, "decoder", given, str(directory), hub, arguments)
-    config.text_config = portable_config(model.config)
-    return model
-
-
-def _memory(
-    given: str | Path | SupportMemory | Literal[False] | None, directory: Path, hub: Mapping[str, Any]
-) -> SupportMemory | None:
-    if given is False:
-        return None
-    if isinstance(given, SupportMemory):
-        return given
-    if given is not None:
-        return SupportMemory.from_pretrained(given, **hub)
-    return SupportMemory.from_pretrained(directory / MEMORY_FOLDER) if (directory / MEMORY_FOLDER).is_dir() else None

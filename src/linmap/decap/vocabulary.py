@@ -1,15 +1,17 @@
-"""A tokenizer for a decoder from scratch, learned from the texts that it is to write."""
+"""The vocabulary of a decoder: a tokenizer learned from the texts that it is to write, and a decoder that fits one."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from linmap.decap.configuration import paper_decoder
 from linmap.errors import ConfigurationError
 
-__all__ = ["train_tokenizer"]
+__all__ = ["fitting_decoder", "train_tokenizer", "write_only"]
 
 PAD, END = "<pad>", "<end>"
 SMALLEST = 256 + len((PAD, END))  # every byte, so that there is no text without tokens
@@ -60,3 +62,36 @@ def train_tokenizer(
         model_max_length=max_length,
         clean_up_tokenization_spaces=False,
     )
+
+
+def write_only(generation: GenerationConfig, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
+    """Lets a decoder write what the tokenizer knows, and stop where it says: a larger vocabulary has ids without text.
+
+    Args:
+        generation: Changed in place.
+        tokenizer: The decoder's.
+        vocabulary: Classes of the decoder's head.
+    """
+    generation.eos_token_id = tokenizer.eos_token_id
+    generation.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    generation.bos_token_id = tokenizer.bos_token_id
+    if len(tokenizer) < vocabulary:
+        generation.suppress_tokens = list(range(len(tokenizer), vocabulary))
+
+
+def fitting_decoder(decoder: PreTrainedConfig | None, tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedConfig:
+    """A decoder's configuration with the vocabulary of its tokenizer; the paper's keeps GPT-2's number of classes."""
+    config = paper_decoder() if decoder is None else copy.deepcopy(decoder)
+    if tokenizer is None:
+        return config
+    if decoder is not None:
+        config.vocab_size = len(tokenizer)
+    elif len(tokenizer) > config.vocab_size:
+        raise ConfigurationError(
+            f"The tokenizer has {len(tokenizer)} tokens and the paper's decoder {config.vocab_size} classes. Give a "
+            "decoder's configuration, which takes the vocabulary of the tokenizer."
+        )
+    config.bos_token_id = tokenizer.bos_token_id
+    config.eos_token_id = tokenizer.eos_token_id
+    config.pad_token_id = tokenizer.pad_token_id
+    return config

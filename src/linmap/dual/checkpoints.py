@@ -19,14 +19,11 @@ from linmap.dual.configuration import DualEncoderConfig
 from linmap.dual.reading import device_of, dtype_named, kind_of, tensors_in
 from linmap.dual.towers import image_tower, text_tower
 from linmap.errors import ConfigurationError, ProjectionError
+from linmap.weights.loading_arguments import loading_info, sorted_arguments
 from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
 
 __all__ = ["DualCheckpoints"]
-
-HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
-# what they ask for is how a checkpoint is read anyway
-NEEDLESS_ARGUMENTS = ("use_safetensors", "low_cpu_mem_usage", "weights_only", "adapter_kwargs", "attn_implementation")
 
 
 class DualCheckpoints(SharedOnHub):
@@ -232,16 +229,9 @@ class DualCheckpoints(SharedOnHub):
             BackboneError: A frozen tower cannot be found; it is never replaced by random weights.
             FingerprintMismatchError: A frozen tower is not the one the heads were trained with.
         """
-        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         dtype = kwargs.pop("torch_dtype", dtype)
-        for name in NEEDLESS_ARGUMENTS:
-            kwargs.pop(name, None)
-        unknown = sorted(name for name, value in kwargs.items() if value and not name.startswith("_"))
-        if unknown:
-            raise ConfigurationError(
-                f"from_pretrained does not know {', '.join(unknown)}. It takes {', '.join(HUB_ARGUMENTS)}, dtype, "
-                "device_map, image_encoder, text_encoder."
-            )
+        named = "dtype, device_map, image_encoder, text_encoder"
+        hub, _ = sorted_arguments(kwargs, named, needless=["attn_implementation"])
         directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
         asked = dtype_named(dtype)
         unexpected: set[str] = set()
@@ -270,8 +260,7 @@ class DualCheckpoints(SharedOnHub):
             nn.Module.to(model, place)
         model._remember_frozen().eval()
         if output_loading_info:
-            found = {"missing_keys": set(), "unexpected_keys": unexpected, "mismatched_keys": set(), "error_msgs": []}
-            return model, found  # type: ignore[return-value]  # declared as transformers declares it
+            return model, loading_info(unexpected)  # type: ignore[return-value]  # declared as transformers declares it
         return model
 
     def save_pretrained(  # type: ignore[override]

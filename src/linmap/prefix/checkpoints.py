@@ -25,6 +25,7 @@ from linmap.language.recorded import (
 )
 from linmap.prefix.configuration import LinearVisionPrefixConfig
 from linmap.prefix.frozen_parts import named_encoder, own_encoder, require_fit
+from linmap.weights.loading_arguments import HUB_ARGUMENTS, loading_info, sorted_arguments
 from linmap.weights.records import put_down
 from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
 from linmap.weights.samples import is_the_same, samples_of
@@ -34,9 +35,6 @@ __all__ = ["IMAGE_TOKEN", "PrefixCheckpoints"]
 IMAGE_TOKEN = "<image>"
 ENCODER_FOLDER = "encoder"
 LANGUAGE_MODEL_FOLDER = "language_model"
-HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
-# what they ask for is how a checkpoint is read anyway
-NEEDLESS_ARGUMENTS = ("use_safetensors", "low_cpu_mem_usage", "weights_only")
 
 
 class PrefixCheckpoints(SharedOnHub):
@@ -154,17 +152,9 @@ class PrefixCheckpoints(SharedOnHub):
             BackboneError: A frozen part cannot be found; it is never replaced by random weights.
             FingerprintMismatchError: A frozen part is not the one the projection was trained with.
         """
-        hub = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        language_kwargs = {name: kwargs.pop(name) for name in LANGUAGE_MODEL_ARGUMENTS if name in kwargs}
-        # the Auto classes and pipelines pass private names, adapter_kwargs and empty values along
-        for name in ("adapter_kwargs", *NEEDLESS_ARGUMENTS):
-            kwargs.pop(name, None)
-        unknown = sorted(name for name, value in kwargs.items() if value and not name.startswith("_"))
-        if unknown:
-            raise ConfigurationError(
-                f"from_pretrained does not know {', '.join(unknown)}. It takes "
-                f"{', '.join((*HUB_ARGUMENTS, *LANGUAGE_MODEL_ARGUMENTS))}, encoder, language_model, encoder_kwargs."
-            )
+        hub, language_kwargs = sorted_arguments(
+            kwargs, "encoder, language_model, encoder_kwargs", of_part=LANGUAGE_MODEL_ARGUMENTS
+        )
         directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
         config = config or LinearVisionPrefixConfig.from_pretrained(directory)
         full = config.checkpoint_contents == "full"
@@ -195,8 +185,7 @@ class PrefixCheckpoints(SharedOnHub):
         model.name_or_path = config.name_or_path = str(pretrained_model_name_or_path)
         model._beside_language_model()._remember_frozen().eval()
         if output_loading_info:
-            found = {"missing_keys": set(), "unexpected_keys": unexpected, "mismatched_keys": set(), "error_msgs": []}
-            return model, found  # type: ignore[return-value]  # declared as transformers declares it
+            return model, loading_info(unexpected)  # type: ignore[return-value]  # declared as transformers declares it
         return model
 
     def save_pretrained(  # type: ignore[override]

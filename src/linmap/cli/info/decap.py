@@ -21,8 +21,8 @@ def decap_facts(folder: Path, written: dict[str, Any]) -> dict[str, Any]:
         folder: Of the model.
         written: Its `config.json`.
     """
-    from linmap.decap.checkpoints import DECODER_FOLDER, DUAL_ENCODER_FOLDER, MEMORY_FOLDER
     from linmap.decap.configuration import DeCapConfig
+    from linmap.decap.parts import DECODER_FOLDER, DUAL_ENCODER_FOLDER, MEMORY_FOLDER
 
     config = DeCapConfig.from_dict(written)
     recorded = config.backbones or {}
