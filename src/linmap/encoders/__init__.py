@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from linmap.encoders.configuration import ImageEncoderConfig
     from linmap.encoders.loading import load_encoder
     from linmap.encoders.modeling import ImageEncoder
-    from linmap.encoders.preprocessing import image_processor_for
+    from linmap.encoders.preprocessing import PREPROCESSINGS, image_processor_for
 
-__all__ = ["ImageEncoder", "ImageEncoderConfig", "image_processor_for", "load_encoder"]
+__all__ = ["PREPROCESSINGS", "ImageEncoder", "ImageEncoderConfig", "image_processor_for", "load_encoder"]
 
 _HOME = {
     "ImageEncoder": "modeling",
     "ImageEncoderConfig": "configuration",
+    "PREPROCESSINGS": "preprocessing",
     "image_processor_for": "preprocessing",
     "load_encoder": "loading",
 }

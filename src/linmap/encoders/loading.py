@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from linmap.encoders.configuration import ImageEncoderConfig
 from linmap.encoders.modeling import ImageEncoder
 from linmap.encoders.names import parse_name
+from linmap.encoders.preprocessing import named_preprocessing
 from linmap.encoders.tower import LoadedTower
 from linmap.encoders.weights_asked import load_as_asked
 from linmap.errors import EncoderError
@@ -25,6 +30,7 @@ def load_encoder(
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
     image_size: int | None = None,
+    preprocessing: str | Mapping[str, Any] | None = None,
 ) -> ImageEncoder:
     """Loads a frozen image encoder, ready to be asked for features.
 
@@ -38,6 +44,8 @@ def load_encoder(
         dtype: Of the parameters; None is float32.
         device: None is the CPU.
         image_size: Side of the square input, in pixels; None is the checkpoint's own.
+        preprocessing: A key of `linmap.encoders.PREPROCESSINGS`, or an image processor's settings as a configuration
+            holds them, in place of the checkpoint's own; it says the side of the input, too.
 
     Raises:
         EncoderError: The name or the arguments cannot be understood, or the encoder does not fit the contract.
@@ -51,6 +59,9 @@ def load_encoder(
     """
     if image_size is not None and image_size < 1:
         raise EncoderError(f"image_size={image_size} is no size of an image; give a positive number of pixels.")
+    settings = named_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
+    if settings is not None:
+        image_size = _side_of(settings, image_size)
     loaded, fingerprint = load_as_asked(
         lambda learned, commit: _load(name, learned, commit, image_size),
         pretrained=pretrained,
@@ -58,7 +69,22 @@ def load_encoder(
         revision=revision,
         expected=expected,
     )
+    if settings is not None:
+        loaded = dataclasses.replace(loaded, preprocessing=dict(settings))
     return encoder_of(loaded, fingerprint).to(device=device, dtype=dtype or torch.float32)  # type: ignore[call-arg]
+
+
+def _side_of(settings: Mapping[str, Any], image_size: int | None) -> int:
+    """Side of the square that a preprocessing makes; the image size that was asked for has to be it."""
+    crops = settings.get("do_center_crop") or settings.get("window")
+    size = settings["crop_size" if crops else "size"]
+    side = int(size.get("height") or size["shortest_edge"])
+    if image_size not in (None, side):
+        raise EncoderError(
+            f"image_size={image_size} was asked for, and the preprocessing makes images of {side} pixels. Leave "
+            "image_size out, or the preprocessing."
+        )
+    return side
 
 
 def _load(name: str, pretrained: bool, revision: str | None, image_size: int | None) -> LoadedTower:

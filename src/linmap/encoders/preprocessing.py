@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import transformers
 from transformers import AutoImageProcessor, BaseImageProcessor, CLIPImageProcessorPil
 from transformers.image_utils import PILImageResampling, SizeDict
+from transformers.processing_utils import ImagesKwargs
 
 from linmap.encoders.configuration import ImageEncoderConfig
-from linmap.errors import EncoderError
+from linmap.encoders.window import WINDOWS, centre_window, random_window
+from linmap.errors import EncoderError, UnknownNameError
 
-__all__ = ["LinmapImageProcessor", "describe", "image_processor_for", "resize_and_crop"]
+__all__ = [
+    "PREPROCESSINGS",
+    "LinmapImageProcessor",
+    "describe",
+    "image_processor_for",
+    "named_preprocessing",
+    "resize_and_crop",
+]
 
 INTERPOLATIONS = {
     "bicubic": PILImageResampling.BICUBIC,
@@ -27,12 +37,36 @@ INTERPOLATIONS = {
 LONGEST_STRIP = 16  # sides of a photo, long to short, beyond which its ends are cut off before it is enlarged
 
 
+class LinmapImagesKwargs(ImagesKwargs, total=False):
+    """What transformers' image processors take, and a window."""
+
+    window: str | None
+
+
 class LinmapImageProcessor(CLIPImageProcessorPil):
     """Resize, centre crop, scale to 0..1 and normalise, with PIL: the pixels that timm and open_clip were trained with.
 
     It goes by its own name, because transformers writes `CLIPImageProcessor` for the PIL class and then reads back the
     torchvision one, whose pixels differ. It also takes strips of 30,000 x 1 pixels without enlarging all of them.
+
+    Args:
+        **kwargs: As in transformers, and `window`: `"centre"` or `"random"` takes a window of `crop_size` before
+            anything else; see `linmap.encoders.window`. None, the default, takes none.
     """
+
+    valid_kwargs = LinmapImagesKwargs
+    window: str | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.window is not None and self.window not in WINDOWS:
+            raise UnknownNameError("window", self.window, WINDOWS)
+
+    def _preprocess(self, images: list[np.ndarray], *args: Any, window: str | None = None, **kwargs: Any) -> Any:
+        if window is not None:
+            taken = centre_window if window == "centre" else random_window
+            images = [taken(image, kwargs["crop_size"].height) for image in images]
+        return super()._preprocess(images, *args, **kwargs)
 
     def resize(self, image: np.ndarray, size: SizeDict, *args: Any, **kwargs: Any) -> np.ndarray:
         """As in transformers; of a photo more than 16 times as long as wide only the middle is kept.
@@ -70,6 +104,45 @@ class LinmapImageProcessor(CLIPImageProcessorPil):
 AutoImageProcessor.register(
     ImageEncoderConfig, image_processor_classes={"pil": LinmapImageProcessor, "torchvision": LinmapImageProcessor}
 )
+
+
+PREPROCESSINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "limber-nfrn50": {"side": 384, "window": "centre"},
+        "limber-nfrn50-random": {"side": 384, "window": "random"},
+    }
+)
+"""Preprocessing by name, for encoders whose own is not what a projection was trained with."""
+
+
+def named_preprocessing(name: str) -> dict[str, Any]:
+    """Preprocessing that belongs to a paper and not to an encoder's checkpoint.
+
+    LiMBeR's code gives NF-ResNet50 a window of 384 x 384 pixels of the photo at its own resolution, scaled to 0..1 and
+    not normalised; at random (`limber-nfrn50-random`), at inference too. `limber-nfrn50` is its middle.
+
+    Args:
+        name: A key of `PREPROCESSINGS`.
+
+    Returns:
+        The processor's settings, as `image_processor_for` reads them.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+
+    Example:
+        >>> named_preprocessing("limber-nfrn50")["window"]
+        'centre'
+    """
+    if name not in PREPROCESSINGS:
+        raise UnknownNameError("preprocessing", name, PREPROCESSINGS)
+    said = PREPROCESSINGS[name]
+    square = {"height": said["side"], "width": said["side"]}
+    return describe(
+        LinmapImageProcessor(
+            do_resize=False, do_center_crop=False, do_normalize=False, crop_size=square, window=said["window"]
+        )
+    )
 
 
 def image_processor_for(config: ImageEncoderConfig) -> BaseImageProcessor:

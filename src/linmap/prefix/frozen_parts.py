@@ -19,7 +19,10 @@ __all__ = ["named_encoder", "own_encoder", "require_fit"]
 def named_encoder(
     config: LinearVisionPrefixConfig, name: str | None, checkpoint: str, arguments: Mapping[str, Any]
 ) -> encoders.ImageEncoder:
-    """The encoder under its recorded name, or another; what cannot be told to be the same is recorded anew."""
+    """The encoder under its recorded name, or another; what cannot be told to be the same is recorded anew.
+
+    The one of the recorded name keeps the preprocessing that is recorded, too: a library's own may change.
+    """
     recorded = recorded_part(config.backbones, "encoder", checkpoint)
     options = {
         "pretrained": recorded.pretrained,
@@ -29,6 +32,8 @@ def named_encoder(
         "dtype": config.vision_config.dtype,
     }
     encoder = encoders.load_encoder(name or recorded.name, expected=recorded, **(options | dict(arguments)))
+    if name is None and encoder.config.image_size == config.vision_config.image_size:
+        encoder.config.preprocessing = copy.deepcopy(config.vision_config.preprocessing)
     if name is not None and not is_verified(encoder.fingerprint, recorded):
         put_down(config, "encoder", encoder.fingerprint.to_dict())
     return encoder
