@@ -196,7 +196,7 @@ def test_towers_without_a_digest_are_told_apart_by_their_names(latents, captions
         (torch.tensor([[1.0], [float("nan")]]), ["a", "b"], r"Latent 1 holds NaN or infinity, so it has no direction"),
         (random(2, 0)[None, 0], ["a"], None),
         (random(2, 0)[:, :, None], ["a", "b"], r"Latents have the shape \(2, 32, 1\); expected \(rows, dim\)"),
-        (torch.eye(2), ["a", None], r"Caption 1 is None; every caption is a text\. Leave it and its latent out"),
+        (torch.eye(2), ["a", None], r"Caption 1 is None; every caption is a text\. Leave it out"),
         (random(2, 0).numpy(), ["a", "b"], r"Latents are of type ndarray; give a tensor: torch\.tensor\(latents\)"),
         (torch.tensor(1.0), ["a"], r"Latents have the shape \(\); expected \(rows, dim\)"),
         (random(1, 0), ["\ud83d"], r"The caption '\\ud83d' holds half of a character"),

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (its usual name)
 
+from linmap.data.stored_texts import StoredTexts, Texts, encoded, joined
 from linmap.decap import index, memory_files
 from linmap.decap.projection import Support, block_rows, largest, weighted_mean
 from linmap.decap.rows import StoredRows, checked_dtype, dtype_of, require_tensor, row_blocks, store, unit_rows
-from linmap.decap.stored_captions import Captions, StoredCaptions, encoded, joined
 from linmap.errors import MemoryMismatchError, SupportMemoryError
 from linmap.weights import Fingerprint
 from linmap.weights.repositories import checkpoint_directory
@@ -44,7 +44,7 @@ class SupportMemory:
 
     def __init__(
         self,
-        shards: Sequence[tuple[StoredRows, StoredCaptions]],
+        shards: Sequence[tuple[StoredRows, StoredTexts]],
         text_tower: Fingerprint | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
@@ -83,7 +83,7 @@ class SupportMemory:
                 f"{count} latents and {1 if isinstance(captions, str) else len(captions)} captions; give one "
                 "caption for each latent, and at least one."
             )
-        return cls([(store(latents.detach(), dtype), encoded(captions))], text_tower)
+        return cls([(store(latents.detach(), dtype), encoded(captions, "caption", SupportMemoryError))], text_tower)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, subfolder: str = "", verify: bool = False, **hub: Any) -> Self:
@@ -149,9 +149,9 @@ class SupportMemory:
         return self._rows[0].values.device
 
     @property
-    def captions(self) -> Captions:
+    def captions(self) -> Texts:
         """The captions, in the order of the rows; each is decoded when it is asked for."""
-        return Captions(self._captions)
+        return Texts(self._captions)
 
     def to(self, device: torch.device | str) -> Self:
         """The same memory with its latents on another device; the captions stay where they are."""

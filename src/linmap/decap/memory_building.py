@@ -13,10 +13,10 @@ import torch
 from huggingface_hub.utils import tqdm
 from torch import Tensor
 
+from linmap.data.stored_texts import encoded
 from linmap.data.text_files import is_file, is_folder
 from linmap.decap import memory_files
 from linmap.decap.rows import checked_dtype, store
-from linmap.decap.stored_captions import encoded
 from linmap.errors import SupportMemoryError
 from linmap.weights import Fingerprint, sha256_of
 
@@ -146,7 +146,7 @@ def build_memory(
     shards: list[dict[str, Any]] = []
     with tqdm(total=limit, desc="Building the memory", unit="caption", name=BAR) as bar:
         for texts in _in_shards(islice(_different(sentences, left_out), limit)):
-            number, captions = len(shards) + 1, encoded(texts)
+            number, captions = len(shards) + 1, encoded(texts, "caption", SupportMemoryError)
             if memory_files.holds_shard(directory, number, captions):
                 shards.append(memory_files.shard_facts(directory, number, len(texts)))
                 bar.update(len(texts))

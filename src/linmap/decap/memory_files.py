@@ -7,7 +7,6 @@ no more to come: what is cut off never passes for a whole memory.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
+from linmap.data.stored_files import described, mapped_tensors, put, put_json, whole_file
+from linmap.data.stored_texts import StoredTexts
 from linmap.decap.rows import DTYPES, StoredRows
-from linmap.decap.stored_captions import StoredCaptions
 from linmap.errors import SupportMemoryError
 from linmap.weights import sha256_of
 
@@ -61,25 +61,21 @@ def shard_files(directory: Path, number: int) -> dict[str, Path]:
     return {kind: directory / f"{kind}-{number:05d}.safetensors" for kind in ("latents", "captions")}
 
 
-def write_shard(directory: Path, number: int, rows: StoredRows, captions: StoredCaptions) -> dict[str, Any]:
+def write_shard(directory: Path, number: int, rows: StoredRows, captions: StoredTexts) -> dict[str, Any]:
     """Writes a shard, each of its files in one move, and returns what `memory.json` says of it."""
     files = shard_files(directory, number)
-    _put(files["captions"], _captions_bytes(captions))
+    put(files["captions"], _captions_bytes(captions))
     tensors = {"latents": rows.values} if rows.scale is None else {"latents": rows.values, "scale": rows.scale}
-    _put(files["latents"], save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    put(files["latents"], save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     return shard_facts(directory, number, len(rows))
 
 
 def shard_facts(directory: Path, number: int, rows: int) -> dict[str, Any]:
     """What `memory.json` says of a shard that is written: rows, and name, bytes and sha256 of its files."""
-    described = {
-        kind: {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)}
-        for kind, file in shard_files(directory, number).items()
-    }
-    return {"rows": rows, **described}
+    return {"rows": rows, **{kind: described(file) for kind, file in shard_files(directory, number).items()}}
 
 
-def holds_shard(directory: Path, number: int, captions: StoredCaptions) -> bool:
+def holds_shard(directory: Path, number: int, captions: StoredTexts) -> bool:
     """Whether the shard of that number is written already.
 
     Raises:
@@ -99,8 +95,7 @@ def holds_shard(directory: Path, number: int, captions: StoredCaptions) -> bool:
 def write_facts(directory: Path, facts: dict[str, Any]) -> None:
     """Writes `memory.json` in one move."""
     directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"format": "linmap.support_memory", "version": VERSION, **facts}, indent=1, ensure_ascii=False)
-    _put(directory / FACTS_FILE, f"{text}\n".encode())
+    put_json(directory / FACTS_FILE, {"format": "linmap.support_memory", "version": VERSION, **facts})
 
 
 def read_facts(directory: Path) -> dict[str, Any]:
@@ -154,14 +149,14 @@ def complete_facts(directory: Path) -> dict[str, Any]:
     return facts
 
 
-def read_shard(directory: Path, shard: dict[str, Any], dim: int, dtype: str) -> tuple[StoredRows, StoredCaptions]:
+def read_shard(directory: Path, shard: dict[str, Any], dim: int, dtype: str) -> tuple[StoredRows, StoredTexts]:
     """A shard as tensors that lie in its files: what is not asked for is not read.
 
     Raises:
         SupportMemoryError: A file is missing, is of another size than `memory.json` says, or holds something else.
     """
-    latents = _opened(_present(directory, shard["latents"]))
-    captions = _opened(_present(directory, shard["captions"]))
+    latents = _mapped(directory, shard["latents"])
+    captions = _mapped(directory, shard["captions"])
     needed = {"latents", "scale"} if dtype == "int8" else {"latents"}
     for found, names, kind in ((latents, needed, "latents"), (captions, {"text", "ends"}, "captions")):
         if lacking := names - found.keys():
@@ -169,7 +164,7 @@ def read_shard(directory: Path, shard: dict[str, Any], dim: int, dtype: str) -> 
                 f"{directory / shard[kind]['file']} is damaged: it lacks {', '.join(sorted(lacking))}. {AGAIN}."
             )
     rows = StoredRows(latents["latents"], latents["scale"] if dtype == "int8" else None)
-    kept = StoredCaptions(captions["text"], captions["ends"])
+    kept = StoredTexts(captions["text"], captions["ends"])
     if tuple(rows.values.shape) != (shard["rows"], dim) or rows.values.dtype != DTYPES[dtype]:
         held = f"{tuple(rows.values.shape)} {str(rows.values.dtype).removeprefix('torch.')}"
         raise SupportMemoryError(
@@ -191,7 +186,7 @@ def dim_of(directory: Path, shard: dict[str, Any]) -> int:
 
 def total_bytes(facts: dict[str, Any]) -> int:
     """Bytes of all files of a memory together, `memory.json` aside."""
-    return sum(described["bytes"] for described in _files(facts))
+    return sum(file["bytes"] for file in _files(facts))
 
 
 def verify(directory: Path) -> int:
@@ -204,13 +199,13 @@ def verify(directory: Path) -> int:
         SupportMemoryError: A file is missing or is not the one that was written; the first is named.
     """
     total = 0
-    for described in _files(complete_facts(directory)):
-        file = _present(directory, described)
-        if (found := sha256_of(file)) != described["sha256"]:
+    for expected in _files(complete_facts(directory)):
+        file = whole_file(directory, expected, AGAIN, SupportMemoryError)
+        if (found := sha256_of(file)) != expected["sha256"]:
             raise SupportMemoryError(
-                f"{file} is damaged or another file: its sha256 is {found}, expected {described['sha256']}. {AGAIN}."
+                f"{file} is damaged or another file: its sha256 is {found}, expected {expected['sha256']}. {AGAIN}."
             )
-        total += described["bytes"]
+        total += expected["bytes"]
     return total
 
 
@@ -292,34 +287,9 @@ def _files(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (shard[kind] for shard in facts["shards"] for kind in ("latents", "captions"))
 
 
-def _present(directory: Path, described: dict[str, Any]) -> Path:
-    file = directory / described["file"]
-    if not file.is_file():
-        raise SupportMemoryError(f"{file} is missing. {AGAIN}.")
-    if (found := file.stat().st_size) != described["bytes"]:
-        raise SupportMemoryError(
-            f"{file} is damaged or cut off: it has {found:,} bytes, expected {described['bytes']:,}. {AGAIN}."
-        )
-    return file
+def _mapped(directory: Path, described: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return mapped_tensors(whole_file(directory, described, AGAIN, SupportMemoryError), AGAIN, SupportMemoryError)
 
 
-def _opened(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
-        raise SupportMemoryError(f"{file} is damaged ({error}). {AGAIN}.") from error
-
-
-def _captions_bytes(captions: StoredCaptions) -> bytes:
+def _captions_bytes(captions: StoredTexts) -> bytes:
     return save({"text": captions.text.contiguous(), "ends": captions.ends.to(torch.int32)})
-
-
-def _put(file: Path, content: bytes) -> None:
-    """Writes a file in one move that survives a power cut."""
-    part = file.with_name(f"{file.name}.part")
-    with part.open("wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
-    part.replace(file)

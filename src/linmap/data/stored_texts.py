@@ -1,4 +1,4 @@
-"""Millions of captions without millions of Python strings: UTF-8 in one tensor and where each ends in another."""
+"""Millions of texts without millions of Python strings: UTF-8 in one tensor and where each ends in another."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linmap.errors import SupportMemoryError
+from linmap.errors import LinmapError
 
-__all__ = ["Captions", "StoredCaptions", "encoded", "joined"]
+__all__ = ["StoredTexts", "Texts", "encoded", "joined"]
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCaptions:
-    """The captions of one shard.
+class StoredTexts:
+    """The texts of one shard.
 
     Args:
         text: (bytes,) uint8: all of them in UTF-8, one behind the other.
-        ends: (captions,) whole numbers: where each ends in `text`.
+        ends: (texts,) whole numbers: where each ends in `text`.
     """
 
     text: Tensor
@@ -34,11 +34,11 @@ class StoredCaptions:
     def __getitem__(self, row: int) -> str:
         return self._bytes(row).decode()
 
-    def between(self, first: int, last: int) -> StoredCaptions:
+    def between(self, first: int, last: int) -> StoredTexts:
         """Those of the rows from `first` to before `last`."""
         start = int(self.ends[first - 1]) if first else 0
         ends = self.ends[first:last]
-        return StoredCaptions(self.text[start : int(ends[-1])], ends - start)
+        return StoredTexts(self.text[start : int(ends[-1])], ends - start)
 
     def chosen(self, rows: Sequence[int]) -> list[bytes]:
         """Those of some rows, in UTF-8."""
@@ -49,41 +49,46 @@ class StoredCaptions:
         return self.text[start : int(self.ends[row])].numpy().tobytes()
 
 
-def encoded(captions: Iterable[str]) -> StoredCaptions:
-    """Captions as they are stored.
+def encoded(texts: Iterable[str], what: str, error: type[LinmapError]) -> StoredTexts:
+    """Texts as they are stored.
+
+    Args:
+        texts: In order.
+        what: What errors call one of them, such as `"caption"`.
+        error: What is raised.
 
     Example:
-        >>> encoded(["a dog", "a žába"])[1]
+        >>> encoded(["a dog", "a žába"], "caption", LinmapError)[1]
         'a žába'
 
     Raises:
-        SupportMemoryError: A caption is no text, or holds half of a surrogate pair, which UTF-8 cannot.
+        LinmapError: `error`, where a text is none, or holds half of a surrogate pair, which UTF-8 cannot.
     """
-    texts: list[bytes] = []
+    found: list[bytes] = []
     try:
-        for row, caption in enumerate(captions):
-            if not isinstance(caption, str):
-                raise SupportMemoryError(
-                    f"Caption {row} is {caption!r}; every caption is a text. Leave it and its latent out."
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise error(
+                    f"{what.capitalize()} {row} is {text!r}; every {what} is a text. Leave it out with all that belongs to it."
                 )
-            texts.append(caption.encode())
-    except UnicodeEncodeError as error:
-        raise SupportMemoryError(
-            f"The caption {error.object!r} holds half of a character (a lone surrogate); mend it or take it out."
-        ) from error
-    return joined(texts)
+            found.append(text.encode())
+    except UnicodeEncodeError as refused:
+        raise error(
+            f"The {what} {refused.object!r} holds half of a character (a lone surrogate); mend it or take it out."
+        ) from refused
+    return joined(found)
 
 
-def joined(texts: Sequence[bytes]) -> StoredCaptions:
-    """Captions in UTF-8 as they are stored."""
+def joined(texts: Sequence[bytes]) -> StoredTexts:
+    """Texts in UTF-8 as they are stored."""
     text = np.frombuffer(bytearray(b"".join(texts)), dtype=np.uint8)
-    return StoredCaptions(torch.from_numpy(text), torch.tensor([len(text) for text in texts]).long().cumsum(0))
+    return StoredTexts(torch.from_numpy(text), torch.tensor([len(text) for text in texts]).long().cumsum(0))
 
 
-class Captions(Sequence[str]):
-    """The captions of a memory, each decoded when it is asked for."""
+class Texts(Sequence[str]):
+    """The texts of several shards, each decoded when it is asked for."""
 
-    def __init__(self, shards: Sequence[StoredCaptions]) -> None:
+    def __init__(self, shards: Sequence[StoredTexts]) -> None:
         self._shards = shards
         self._ends = np.cumsum([len(shard) for shard in shards])
 
@@ -104,4 +109,4 @@ class Captions(Sequence[str]):
         return self._shards[shard][row - (int(self._ends[shard - 1]) if shard else 0)]
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} captions, the first {self[0]!r}>"
+        return f"<{len(self):,} texts, the first {self[0]!r}>"
