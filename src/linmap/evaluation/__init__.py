@@ -2,6 +2,7 @@
 
 from linmap.evaluation.caption_metrics import METRICS, caption_metrics, compare_captions
 from linmap.evaluation.caption_plots import plot_caption_scores, plot_sizes
+from linmap.evaluation.caption_scores import ENTIRE, CaptionScores, score_captions
 from linmap.evaluation.captioning import (
     CaptioningExample,
     EvaluatedCaptions,
@@ -28,16 +29,22 @@ from linmap.evaluation.tables import (
     size_table,
 )
 from linmap.evaluation.tokenisation import tokenise
+from linmap.evaluation.vqa_accuracy import ExactMatchScore, VqaScore, exact_match, normalise_answer, vqa_accuracy
+from linmap.evaluation.written_captions import WrittenCaption, WrittenCaptions
+from linmap.evaluation.wups import WupsScore, wups
 from linmap.evaluation.zero_shot import TEMPLATES, classify, load_templates, zero_shot_classifier
 
 __all__ = [
+    "ENTIRE",
     "METRICS",
     "TEMPLATES",
+    "CaptionScores",
     "CaptioningExample",
     "ClassAccuracy",
     "ClassificationScores",
     "ComparedStrategies",
     "EvaluatedCaptions",
+    "ExactMatchScore",
     "ModalityGap",
     "ProbeScores",
     "RetrievalScores",
@@ -45,6 +52,10 @@ __all__ = [
     "ShiftRow",
     "ShotScores",
     "SizeScores",
+    "VqaScore",
+    "WrittenCaption",
+    "WrittenCaptions",
+    "WupsScore",
     "blinded",
     "caption_metrics",
     "caption_table",
@@ -57,12 +68,14 @@ __all__ = [
     "derangement",
     "distribution_shift",
     "evaluate_captions",
+    "exact_match",
     "fivefold_recall",
     "linear_probe",
     "load_templates",
     "metric_path",
     "modality_gap",
     "n_shot",
+    "normalise_answer",
     "per_class_table",
     "plot_caption_scores",
     "plot_confusion",
@@ -74,10 +87,13 @@ __all__ = [
     "plot_sweep",
     "retrieval_recall",
     "retrieval_table",
+    "score_captions",
     "scores_by_size",
     "shift_table",
     "shots_table",
     "size_table",
     "tokenise",
+    "vqa_accuracy",
+    "wups",
     "zero_shot_classifier",
 ]

