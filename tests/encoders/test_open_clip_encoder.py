@@ -124,6 +124,9 @@ def test_the_grid_of_a_clip_resnet_is_that_of_the_original_limber(shared: Path):
     for size in ("96", "64x96"):
         found = tower.grid_features(torch.from_numpy(case[f"x_{size}"])).flatten(1, 2)
         torch.testing.assert_close(found, torch.from_numpy(case[f"y_{size}"]), atol=1e-5, rtol=1e-4)
+    noise = torch.randn(1, 3, 384, 384, generator=torch.Generator().manual_seed(33))
+    found = tower.grid_features(noise).flatten(1, 2)
+    torch.testing.assert_close(found, torch.from_numpy(case["y_384"]), atol=1e-5, rtol=1e-4)
 
 
 def test_the_image_processor_keeps_clips_normalisation(tiny_open_clip: tuple[str, str]):

@@ -93,9 +93,15 @@ def load_tokenizer(name: str, *, gguf_file: str | None = None, **kwargs: Any) ->
     if place.gguf_file is not None:
         kwargs["gguf_file"] = place.gguf_file
     try:
-        return AutoTokenizer.from_pretrained(place.repo_or_dir, **kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(place.repo_or_dir, **kwargs)
     except (OSError, ValueError, HTTPError) as error:
         raise _cannot_load("tokenizer", name, error) from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a folder without its files
+        raise BackboneError(
+            f"{name!r} holds no tokenizer: transformers makes one of {len(tokenizer)} words there, none of which is a "
+            "word of the language model. Save its tokenizer there, or pass tokenizer=…."
+        )
+    return tokenizer
 
 
 def require_all_weights(what: str, found: dict[str, Any]) -> None:
