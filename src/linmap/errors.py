@@ -45,6 +45,17 @@ def first_line(error: BaseException) -> str:
 class LinmapError(Exception):
     """Base of all errors raised on purpose; the command line prints them as one line, without a traceback."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Comes out of a worker process as it was raised there, whatever its class takes to be made."""
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[LinmapError], words: tuple[object, ...], facts: dict[str, object]) -> LinmapError:
+    error = kind.__new__(kind, *words)
+    error.args = words
+    error.__dict__.update(facts)
+    return error
+
 
 class UnknownNameError(LinmapError, ValueError):
     """A word that is not among the known ones; the message suggests the closest and lists all."""

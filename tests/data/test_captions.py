@@ -27,6 +27,12 @@ COCO = {
         {"image_id": 3, "id": 3, "caption": "A brown dog"},
     ],
 }
+NOCAPS = COCO | {
+    "images": [
+        {"id": 7, "file_name": "b.jpg", "open_images_id": "0013ea", "domain": "out-domain"},
+        {"id": 3, "file_name": "a.jpg", "open_images_id": "0013eb", "domain": "in-domain"},
+    ]
+}
 KARPATHY = {
     "dataset": "flickr8k",
     "images": [
@@ -125,6 +131,26 @@ def test_coco_annotations_are_gathered_by_image(write, photos):
         Captioned(photos / "b.jpg", ("Two cats",)),
         Captioned(photos / "a.jpg", ("A dog.", "A brown dog")),
     ]
+
+
+def test_nocaps_photos_know_their_domains(write, photos):
+    read = read_captions(write(NOCAPS), photos)
+    assert read == [
+        Captioned(photos / "b.jpg", ("Two cats",), domain="out-domain"),
+        Captioned(photos / "a.jpg", ("A dog.", "A brown dog"), domain="in-domain"),
+    ]
+    assert read_captions(write(NOCAPS), photos, format="nocaps") == read
+    assert {record.domain for record in read_captions(write(NOCAPS), photos, format="coco")} == {None}
+
+
+def test_a_nocaps_file_without_captions_or_with_other_domains_is_named(write, photos):
+    with pytest.raises(CaptionDataError, match=r'images without "annotations", .* give nocaps_val_4500_captions\.json'):
+        read_captions(write({"images": NOCAPS["images"]}), photos, format="nocaps")
+    other = NOCAPS | {"images": [NOCAPS["images"][0], {"id": 3, "file_name": "a.jpg", "domain": "far"}]}
+    with pytest.raises(CaptionDataError, match=r"a\.jpg is 'far'; expected one of in-domain, near-domain"):
+        read_captions(write(other), photos)
+    with pytest.raises(CaptionDataError, match=r"b\.jpg is None; expected one of"):
+        read_captions(write(COCO), photos, format="nocaps")
 
 
 def test_karpathys_splits_are_read(write, photos):

@@ -1,22 +1,39 @@
-"""The formats of captions files: Flickr8k's, COCO's, Karpathy's; each to records of file name, captions and split."""
+"""The formats of captions files: Flickr8k's, COCO's, NoCaps', Karpathy's; each to records of photos."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from linmap.data.text_files import read_json
 from linmap.errors import CaptionDataError, UnknownNameError
 
-__all__ = ["FORMATS", "CaptionRecord", "Format", "caption_records"]
+__all__ = ["DOMAINS", "FORMATS", "CaptionRecord", "Format", "caption_records"]
 
-FORMATS = ("coco", "flickr8k", "karpathy")
+FORMATS = ("coco", "flickr8k", "karpathy", "nocaps")
 
-Format: TypeAlias = Literal["coco", "flickr8k", "karpathy"]
-CaptionRecord: TypeAlias = tuple[str, list[Any], str | None]
-"""File name, captions as they stand in the file, split."""
+Format: TypeAlias = Literal["coco", "flickr8k", "karpathy", "nocaps"]
+
+DOMAINS = ("in-domain", "near-domain", "out-domain")
+"""What NoCaps calls its photos (arXiv 1812.08658, section 3.3): of COCO's classes alone, of both kinds, of new ones."""
+
+
+class CaptionRecord(NamedTuple):
+    """What a captions file says of one photo.
+
+    Args:
+        name: File name.
+        captions: As they stand in the file.
+        split: Where the file names one.
+        domain: One of `DOMAINS`, in NoCaps.
+    """
+
+    name: str
+    captions: list[Any]
+    split: str | None = None
+    domain: str | None = None
 
 
 def caption_records(path: Path, format: Format | None) -> list[CaptionRecord]:  # noqa: A002 - as read_captions has it
@@ -25,19 +42,22 @@ def caption_records(path: Path, format: Format | None) -> list[CaptionRecord]:  
     format = format or _format_of(content, path)  # noqa: A001
     if format not in FORMATS:
         raise UnknownNameError("captions format", format, FORMATS)
-    return list({"coco": _coco, "flickr8k": _flickr8k, "karpathy": _karpathy}[format](content, path))
+    readers = {"coco": _coco, "flickr8k": _flickr8k, "karpathy": _karpathy, "nocaps": _nocaps}
+    return list(readers[format](content, path))
 
 
 def _shapes() -> str:
     return (
-        'either a list of {"file", "captions", "split"} (flickr8k) or {"images": [...], "annotations": [...]} (coco) '
-        'or {"images": [{"filename", "split", "sentences"}]} (karpathy)'
+        'either a list of {"file", "captions", "split"} (flickr8k) or {"images": [...], "annotations": [...]} (coco; '
+        'with a "domain" in each image nocaps) or {"images": [{"filename", "split", "sentences"}]} (karpathy)'
     )
 
 
 def _format_of(content: Any, path: Path) -> Format:
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
-        return "coco"
+        images = content["images"]
+        first = images[0] if isinstance(images, list) and images else None
+        return "nocaps" if isinstance(first, dict) and "domain" in first else "coco"
     if isinstance(content, dict) and "images" in content:
         return "karpathy"
     if isinstance(content, list):
@@ -58,7 +78,7 @@ def _flickr8k(content: Any, path: Path) -> Iterator[CaptionRecord]:
         name = _text(record["file"], f'"file" of record {number}', path)
         if not isinstance(record["captions"], list):
             raise CaptionDataError(f'{path}: "captions" of {name} is no list of strings.')
-        yield name, record["captions"], _split(record.get("split"), name, path)
+        yield CaptionRecord(name, record["captions"], _split(record.get("split"), name, path))
 
 
 def _text(value: Any, what: str, path: Path) -> str:
@@ -93,7 +113,24 @@ def _coco(content: Any, path: Path) -> Iterator[CaptionRecord]:
         some = ", ".join(map(str, sorted(strays, key=str)[:5]))
         raise CaptionDataError(f'{path}: {len(strays)} image ids of "annotations" are not in "images": {some}.')
     for image_id, name in names.items():
-        yield name, captions[image_id], None
+        yield CaptionRecord(name, captions[image_id])
+
+
+def _nocaps(content: Any, path: Path) -> Iterator[CaptionRecord]:
+    """NoCaps: COCO's form, each image with its `domain`. Its test set holds no captions: nocaps.org scores those."""
+    if isinstance(content, dict) and "images" in content and "annotations" not in content:
+        raise CaptionDataError(
+            f'{path} holds images without "annotations", as the image info and the test set of NoCaps do; give '
+            "nocaps_val_4500_captions.json, which holds captions."
+        )
+    records = list(_coco(content, path))  # in the order of "images", which are then known to be as they must be
+    for record, image in zip(records, content["images"], strict=True):
+        domain = image.get("domain")
+        if domain not in DOMAINS:
+            raise CaptionDataError(
+                f'{path}: "domain" of {record.name} is {domain!r}; expected one of {", ".join(DOMAINS)}.'
+            )
+        yield record._replace(domain=domain)
 
 
 def _karpathy(content: Any, path: Path) -> Iterator[CaptionRecord]:
@@ -113,4 +150,4 @@ def _karpathy(content: Any, path: Path) -> Iterator[CaptionRecord]:
             raise CaptionDataError(f'{path}: "sentences" of {name} is no list of {{"raw": "..."}}.')
         if folder := image.get("filepath"):
             name = str(Path(_text(folder, f'"filepath" of {name}', path)) / name)
-        yield name, [one["raw"] for one in sentences], _split(image.get("split"), name, path)
+        yield CaptionRecord(name, [one["raw"] for one in sentences], _split(image.get("split"), name, path))

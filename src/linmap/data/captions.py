@@ -1,4 +1,4 @@
-"""Reading captioned photos: JSON as Flickr8k's, COCO's or Karpathy's, and `datasets` datasets."""
+"""Reading captioned photos: JSON as Flickr8k's, COCO's, NoCaps' or Karpathy's, and `datasets` datasets."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ class Captioned:
         image: What `open_photo` opens: a path, or from a dataset the bytes of the file.
         captions: At least one, none empty.
         split: Such as `"train"`, where the source names one.
+        domain: In NoCaps `"in-domain"`, `"near-domain"` or `"out-domain"`.
     """
 
     image: Photo
     captions: tuple[str, ...]
     split: str | None = None
+    domain: str | None = None
 
 
 def normalise_caption(caption: str, *, lowercase: bool = False, strip_final_period: bool = False) -> str:
@@ -75,7 +77,8 @@ def read_captions(
 
     Args:
         path: `"flickr8k"`: a list of `{"file": "a.jpg", "captions": ["...", ...], "split": "train"}` (split may be left
-            out); `"coco"`: `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`; `"karpathy"`:
+            out); `"coco"`: `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`;
+            `"nocaps"`: the same with a `"domain"` in each image; `"karpathy"`:
             `{"images": [{"filename", "filepath", "split", "sentences": [{"raw"}]}]}` (filepath, a folder below
             `images`, may be left out).
         images: Folder the file names are relative to.
@@ -102,7 +105,10 @@ def read_captions(
         records = _of_split(records, split, path)
     records = _joined(records, Path(images), path)
     options = {"lowercase": lowercase, "strip_final_period": strip_final_period}
-    read = [Captioned(Path(images) / name, _checked(captions, name, options), of) for name, captions, of in records]
+    read = [
+        Captioned(Path(images) / one.name, _checked(one.captions, one.name, options), one.split, one.domain)
+        for one in records
+    ]
     return _without_missing(read, Path(images), unreadable if unreadable is not None else UnreadableImages())
 
 
@@ -237,26 +243,25 @@ def caption_examples(captioned: Iterable[Captioned]) -> list[dict[str, Any]]:
 
 
 def _of_split(records: list[CaptionRecord], split: str, path: str | Path) -> list[CaptionRecord]:
-    known = {of for _, _, of in records if of is not None}
+    known = {record.split for record in records if record.split is not None}
     if not known:
         raise CaptionDataError(f"{path} names no splits, so there is no {split!r} in it; leave the split out.")
     if split not in known:
         raise UnknownNameError("split", split, known)
-    return [record for record in records if record[2] == split]
+    return [record for record in records if record.split == split]
 
 
 def _joined(records: list[CaptionRecord], images: Path, path: str | Path) -> list[CaptionRecord]:
     """One record a photo."""
     found: dict[str, CaptionRecord] = {}
     several = set()
-    for name, captions, split in records:
-        place = place_of(images / name)
+    for record in records:
+        place = place_of(images / record.name)
         if place in found:
             several.add(place)
-            first, before, of = found[place]
-            found[place] = first, [*before, *captions], of
+            found[place] = found[place]._replace(captions=[*found[place].captions, *record.captions])
         else:
-            found[place] = name, captions, split
+            found[place] = record
     if several:
         logger.warning(
             "%d photos stand in several records of %s; the captions of each were joined.", len(several), path

@@ -175,12 +175,12 @@ def _json_sentences(path: Path, split: str | None) -> Iterator[tuple[str | None,
             yield from texts_of(text, f"{path}: string {number}")
         return
     records = caption_records(path, None)
-    known = {of for _, _, of in records if of is not None}
+    known = {record.split for record in records if record.split is not None}
     if split is not None and not known:
         raise CaptionDataError(f"{path} names no splits, so there is no {split!r} in it; leave the split out.")
     if split is not None and split not in known:
         raise UnknownNameError("split", split, known)
-    for name, captions, of in records:
-        if split is None or of == split:
-            for number, caption in enumerate(captions, start=1):
-                yield from texts_of(caption, f"{path}: caption {number} of {name}")
+    for record in records:
+        if split is None or record.split == split:
+            for number, caption in enumerate(record.captions, start=1):
+                yield from texts_of(caption, f"{path}: caption {number} of {record.name}")
