@@ -8,11 +8,9 @@ import shutil
 import pytest
 import torch
 
-from linmap.cli.evaluate.caption import seen_by_model, seen_by_random_encoder
+from linmap.cli.evaluate.captioners import untrained_encoder
 from linmap.cli.models import load_captioner
-from linmap.data import Captioned, UnreadableImages
-
-from .conftest import CAPTIONS
+from linmap.data.ahead import photo_pixels
 
 
 @pytest.fixture
@@ -24,39 +22,53 @@ def evaluate(linmap, captions, photos, model_dir):
     return run
 
 
-def test_json_is_one_object_with_score_and_control(evaluate, captions, model_dir):
+def test_json_is_one_object_with_score_and_control(evaluate, captions, photos, model_dir):
     ran = evaluate("--json")
     assert ran.code == 0, ran.err
     report = json.loads(ran.out)
     assert report["score"] >= 0
     assert report["control"] >= 0
-    assert report | {"score": 0, "control": 0} == {
+    decoding = {"num_beams": 1, "do_sample": False, "max_new_tokens": 6}
+    row = {"name": model_dir.name, "model": str(model_dir), "decoding": decoding}
+    assert report == {
         "metric": "CIDEr-D",
-        "score": 0,
-        "control": 0,
+        "score": report["score"],
+        "control": report["control"],
         "control_kind": "blind",
         "control_seed": 0,
-        "data": str(captions),
-        "split": None,
         "n": 3,
-        "left_out": 0,
         "tokenizer": "simple",
         "comparable": False,
-        "decoding": {"num_beams": 1, "do_sample": False, "max_new_tokens": 6},
+        "decoding": decoding,
         "model": str(model_dir),
+        "metrics": ["CIDEr-D"],
+        "domains": [],
+        "rows": [
+            {**row, "control": None, "scores": {"CIDEr-D": report["score"]}},
+            {**row, "control": "blind", "scores": {"CIDEr-D": report["control"]}},
+        ],
+        "data": str(captions),
+        "split": None,
+        "left_out": 0,
+        "command": f"linmap evaluate caption --data {captions} --images {photos} --model {model_dir} --tokenizer simple"
+        " --device cpu --json",
     }
 
 
-def test_people_read_the_control_beside_the_score(evaluate):
-    ran = evaluate("--split", "val")
+def test_people_read_the_control_under_the_score(evaluate, model_dir):
+    ran = evaluate("--split", "val", "--metric", "cider_d,rouge_l")
     assert ran.code == 0, ran.err
-    lines = ran.out.splitlines()
-    assert lines[0].startswith("CIDEr-D ")
-    assert "2 photos of" in lines[0]
-    assert "split val" in lines[0]
-    assert lines[1].startswith("control ")
-    assert "blind: every caption is made from the features of another photo (seed 0)" in lines[1]
-    assert "tokenizer: simple, not comparable with published scores" in lines[2]
+    lines = [line.strip() for line in ran.out.splitlines() if line.strip()]
+    assert lines[0].startswith("2 photos of")
+    assert lines[0].endswith("split val")
+    assert lines[1].split() == ["captioner", "CIDEr-D", "ROUGE-L"]
+    assert lines[3].split()[0] == model_dir.name
+    assert lines[4].startswith(f"{model_dir.name}, blind ")
+    assert lines[5:] == [
+        "blind: every caption is held against another photo (seed 0)",
+        "decoding: num_beams 1, do_sample False, max_new_tokens 6",
+        "tokenizer: simple, not comparable with published scores",
+    ]
 
 
 def test_captions_scored_are_those_that_linmap_caption_writes(linmap, evaluate, captions, photos, model_dir):
@@ -77,29 +89,28 @@ def test_the_random_encoder_control_is_measured(evaluate):
 def test_the_random_encoder_is_the_same_architecture_drawn_anew(model_dir, photos):
     captioner = load_captioner(str(model_dir), "cpu")
     encoder = captioner.model.encoder
-    captioned = [Captioned(photos / name, tuple(texts)) for name, texts in CAPTIONS.items()]
+    pixels = photo_pixels(photos / "a.jpg", captioner.processor.image_processor)[None]
 
-    def features(seed=None):
-        unreadable = UnreadableImages()
-        if seed is None:
-            return torch.stack([example.seen for example in seen_by_model(captioner, captioned, unreadable)])
-        return torch.stack([example.seen for example in seen_by_random_encoder(captioner, captioned, seed, unreadable)])
+    def features(seed):
+        with untrained_encoder(captioner, seed):
+            return captioner.model.encode_images(pixels)
 
-    own = features()
-    assert torch.equal(features(seed=0), own)  # the tiny model's own encoder is the untrained one of seed 0
-    assert features(seed=1).shape == own.shape
-    assert not torch.allclose(features(seed=1), own)
+    own = captioner.model.encode_images(pixels)
+    assert torch.equal(features(0), own)  # the tiny model's own encoder is the untrained one of seed 0
+    assert features(1).shape == own.shape
+    assert not torch.allclose(features(1), own)
     assert captioner.model.encoder is encoder
 
 
 def test_no_control_is_measured_when_none_is_wanted(evaluate):
     ran = evaluate("--json", "--control", "none")
     assert json.loads(ran.out)["control"] is None
-    assert "control  " not in evaluate("--control", "none").out
+    assert "blind" not in evaluate("--control", "none").out
 
 
 def test_the_score_does_not_depend_on_the_batch_size(evaluate):
-    assert json.loads(evaluate("--json", "--batch-size", 1).out) == json.loads(evaluate("--json").out)
+    one, whole = (json.loads(evaluate("--json", *more).out) for more in (["--batch-size", 1], []))
+    assert one["rows"] == whole["rows"]
 
 
 def test_limit_takes_the_first_photos(evaluate):

@@ -11,6 +11,7 @@ import typer
 
 __all__ = [
     "MAX_SEED",
+    "MEANING",
     "AsJson",
     "BatchSize",
     "Classes",
@@ -39,6 +40,12 @@ class Control(StrEnum):
     BLIND = "blind"
     RANDOM_ENCODER = "random-encoder"
 
+
+MEANING = {
+    Control.BLIND: "every caption is held against another photo",
+    Control.RANDOM_ENCODER: "the same projection behind an untrained encoder of the same architecture",
+}
+"""What the controls of captions are."""
 
 MAX_SEED = 2**32 - 1
 """What every generator of random numbers takes."""

@@ -1,0 +1,159 @@
+"""The captions of a run: every captioner over all photos, once, kept as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from linmap.cli.evaluate.captioners import (
+    NamedModel,
+    captioned,
+    decoding_of,
+    generation_config,
+    load_seeing,
+    model_digest,
+    untrained_encoder,
+)
+from linmap.cli.evaluate.options import Control
+
+if TYPE_CHECKING:
+    from linmap.cli.models import Captioner
+    from linmap.data.captions import Captioned
+    from linmap.data.images import UnreadableImages
+    from linmap.evaluation import WrittenCaption, WrittenCaptions
+
+__all__ = ["CAPTIONS", "Pass", "Run", "complete", "passes_of"]
+
+CAPTIONS = "captions"
+"""The folder of the captions in that of the results."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all captioners of a run have in common.
+
+    Args:
+        records: The photos, with what people wrote about them.
+        names: What each photo is called.
+        photos: A digest of both.
+        folder: Of the results; None writes none.
+        num_beams: What is asked for; None is each model's own.
+        batch_size: Photos captioned at a time.
+        device: As it was asked for.
+        device_kind: The kind of the device that is meant: "cpu", "cuda" or "mps".
+        dtype: Number format of the language model, as it was asked for.
+        seed: Of the controls.
+    """
+
+    records: Sequence[Captioned]
+    names: Sequence[str]
+    photos: str
+    folder: Path | None
+    num_beams: int | None
+    batch_size: int
+    device: str
+    device_kind: str
+    dtype: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One captioner over all photos: a model, or what holds it behind an untrained encoder.
+
+    Args:
+        model: The model.
+        control: None, or `Control.RANDOM_ENCODER`.
+        decoding: As `generate` takes it.
+        captions: Those that there are already, and where the others go.
+    """
+
+    model: NamedModel
+    control: Control | None
+    decoding: dict[str, Any]
+    captions: WrittenCaptions
+
+    @property
+    def name(self) -> str:
+        """What a progress bar says."""
+        return self.model.name if self.control is None else f"{self.model.name}, {self.control}"
+
+
+def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Run) -> list[Pass]:
+    """The captions that are to be made, in order; what an earlier run wrote is read.
+
+    Raises:
+        OutputFolderError: An earlier run wrote the captions of another model, of other photos, or made otherwise.
+        ModelNotFoundError: The settings of a model are damaged.
+    """
+    from linmap.evaluation import WrittenCaptions
+
+    found = []
+    for model in models:
+        decoding = decoding_of(generation_config(model), run.num_beams)
+        digest = model_digest(model.folder)
+        for control in [None, *(one for one in controls if one is Control.RANDOM_ENCODER)]:
+            identity = {
+                "model": digest,
+                "encoder": "its own" if control is None else f"untrained, seed {run.seed}",
+                "photos": run.photos,
+                "decoding": decoding,
+                "batch size": run.batch_size,
+                "device": run.device_kind,
+                "dtype": run.dtype,
+            }
+            file = f"{model.name}.jsonl" if control is None else f"{model.name}@{control}.jsonl"
+            path = None if run.folder is None else run.folder / CAPTIONS / file
+            captions = WrittenCaptions(path, identity, run.names, run.batch_size)
+            if captions.missing and decoding["do_sample"]:
+                captions.start_over()  # the random numbers begin anew
+            found.append(Pass(model, control, decoding, captions))
+    return found
+
+
+def complete(passes: Iterable[Pass], run: Run, unreadable: UnreadableImages) -> None:
+    """Makes the captions that are missing; a model is loaded only for those, and one at a time.
+
+    Raises:
+        UnreadableImageError: A photo cannot be read; and see `UnreadableImages`.
+        LinmapError: A model cannot be loaded, or cannot caption.
+    """
+    from linmap.cli.progress import ProgressBar
+
+    known: set[str] = set()
+    captioner: Captioner | None = None
+    for one in passes:
+        if one.control is None:
+            captioner = None  # the model before is given up first
+        for answer in one.captions.done:
+            _count(answer, known, unreadable)
+        if not one.captions.missing:
+            continue
+        captioner = captioner or load_seeing(one.model, run.device, run.dtype)
+        untrained = nullcontext() if one.control is None else untrained_encoder(captioner, run.seed)
+        with untrained, ProgressBar(f"Captioning: {one.name}", one.captions.missing) as bar:
+            one.captions.complete(_writing(one, captioner, run, known, unreadable), bar.advance)
+
+
+def _writing(one: Pass, captioner: Captioner, run: Run, known: set[str], unreadable: UnreadableImages) -> Any:
+    """From the place of the first missing photo to its caption and all that follow."""
+
+    def write(start: int) -> Iterable[WrittenCaption]:
+        answers = captioned(captioner, run.records[start:], run.names[start:], one.decoding, run.batch_size)
+        for answer in answers:
+            _count(answer, known, unreadable)
+            yield answer
+
+    return write
+
+
+def _count(answer: WrittenCaption, known: set[str], unreadable: UnreadableImages) -> None:
+    """Counts a photo that cannot be read, once whatever number of captioners could not."""
+    from linmap.errors import UnreadableImageError
+
+    if answer.error is not None and answer.image not in known:
+        known.add(answer.image)
+        unreadable.leave_out(UnreadableImageError(answer.image, answer.error))

@@ -1,0 +1,155 @@
+"""From the captions of a run to its report: the scores of every captioner, with its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from linmap.cli.evaluate.options import Control
+from linmap.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from linmap.cli.evaluate.caption_run import Pass, Run
+    from linmap.evaluation import CaptionScores
+
+__all__ = ["METRICS", "ScoredRow", "metrics_named", "report_of", "row_label", "scored_rows"]
+
+METRICS = {
+    "cider_d": ("CIDEr-D",),
+    "bleu": ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"),
+    **{f"bleu_{n}": (f"BLEU-{n}",) for n in range(1, 5)},
+    "rouge_l": ("ROUGE-L",),
+    "meteor": ("METEOR",),
+}
+"""What `--metric` takes, and the columns it stands for."""
+
+
+def metrics_named(text: str) -> list[str]:
+    """The columns that the words after `--metric` stand for.
+
+    Raises:
+        UnknownNameError: A word stands for none.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words or [text]:
+        if word not in METRICS:
+            raise UnknownNameError("metric", word, METRICS)
+    return list(dict.fromkeys(name for word in words for name in METRICS[word]))
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """One row of the table: a captioner, or a control of it.
+
+    Args:
+        of: The captioner.
+        control: None for the captioner itself.
+        captions: One a scored photo.
+        found: What they score.
+    """
+
+    of: Pass
+    control: Control | None
+    captions: list[str]
+    found: CaptionScores
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return row_label(self.of.model.name, self.control)
+
+
+def row_label(name: str, control: str | None) -> str:
+    """What tables call a captioner, or a control of it."""
+    return name if control is None else f"{name}, {control}"
+
+
+def scored_rows(
+    passes: Sequence[Pass],
+    run: Run,
+    metrics: Sequence[str],
+    controls: Sequence[Control],
+    tokenizer: str,
+) -> tuple[list[ScoredRow], list[int]]:
+    """Every captioner scored, its controls under it, on the photos that all of them could read.
+
+    The blind control costs nothing: as a caption depends on its photo alone, the captions that shuffled features would
+    give are the same captions in another order.
+
+    Returns:
+        The rows, and the places of the photos they are of.
+    """
+    from linmap.evaluation import derangement, score_captions
+
+    done = [one.captions.done for one in passes]
+    photos = [place for place in range(len(run.records)) if all(answers[place].error is None for answers in done)]
+    order = derangement(len(photos), run.seed) if len(photos) > 1 else []
+    said: list[tuple[Pass, Control | None, list[str]]] = []
+    for one, answers in zip(passes, done, strict=True):
+        captions = [answers[place].caption or "" for place in photos]
+        said.append((one, one.control, captions))
+        if one.control is None and Control.BLIND in controls:
+            said.append((one, Control.BLIND, [captions[other] for other in order]))
+    found = score_captions(
+        {row_label(one.model.name, control): captions for one, control, captions in said},
+        [run.records[place].captions for place in photos],
+        metrics=metrics,
+        tokenizer=tokenizer,
+        domains=[run.records[place].domain for place in photos],
+    )
+    rows = [
+        ScoredRow(one, control, captions, scores)
+        for (one, control, captions), scores in zip(said, found.values(), strict=True)
+    ]
+    return rows, photos
+
+
+def report_of(rows: Sequence[ScoredRow], metrics: Sequence[str], tokenizer: str, seed: int) -> dict[str, Any]:
+    """The report: the first model's first score and its control on top, for whoever wants one number; then all."""
+    facts = [_row_facts(row) for row in rows]
+    first = facts[0]
+    held = next((row for row in facts[1:] if row["name"] == first["name"]), None)
+    return {
+        "metric": metrics[0],
+        "score": first["scores"][metrics[0]],
+        "control": None if held is None else held["scores"][metrics[0]],
+        "control_kind": None if held is None else held["control"],
+        "control_seed": None if held is None else seed,
+        "n": rows[0].found.photos,
+        "tokenizer": str(tokenizer),
+        "comparable": tokenizer == "ptb",
+        "decoding": first["decoding"],
+        "model": first["model"],
+        "metrics": list(metrics),
+        "domains": _ordered(rows[0].found.domains),
+        "rows": facts,
+    }
+
+
+def _row_facts(row: ScoredRow) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": row.of.model.name,
+        "model": row.of.model.shown,
+        "control": None if row.control is None else str(row.control),
+        "decoding": row.of.decoding,
+        "scores": _rounded(row.found.scores),
+    }
+    if row.found.domains:
+        parts = row.found.domains
+        facts["domains"] = {
+            domain: {"photos": parts[domain].photos, "scores": _rounded(parts[domain].scores)}
+            for domain in _ordered(parts)
+        }
+    return facts
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in scores.items()}
+
+
+def _ordered(domains: Iterable[str]) -> list[str]:
+    """The domains in the order of NoCaps' tables, others behind them."""
+    from linmap.data.caption_files import DOMAINS
+
+    return sorted(domains, key=lambda name: (DOMAINS.index(name) if name in DOMAINS else len(DOMAINS), name))

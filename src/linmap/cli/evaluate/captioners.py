@@ -1,0 +1,251 @@
+"""Several captioners by name, each captioning the photos once, and what its captions depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from linmap.errors import CaptioningError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
+    from linmap.cli.models import Captioner
+    from linmap.data.captions import Captioned
+    from linmap.evaluation import WrittenCaption
+
+__all__ = [
+    "NamedModel",
+    "captioned",
+    "decoding_of",
+    "generation_config",
+    "load_seeing",
+    "model_digest",
+    "named_models",
+    "photo_names",
+    "photos_digest",
+    "untrained_encoder",
+]
+
+BUNDLED = "default"
+NAME = re.compile(r"\w[\w .+-]{0,39}")
+"""What a captioner may be called: it names a file."""
+
+FILES_OF_A_MODEL = (
+    "config.json",
+    "generation_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "chat_template.jinja",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+FOLDERS_OF_A_MODEL = ("encoder", "language_model")
+
+
+class NamedModel(NamedTuple):
+    """A captioner as a table names it.
+
+    Args:
+        name: What it is called in the table.
+        word: Folder or Hub id; None for the bundled one.
+        folder: Where it lies.
+    """
+
+    name: str
+    word: str | None
+    folder: Path
+
+    @property
+    def shown(self) -> str:
+        """What a report says it is."""
+        return self.word or "the bundled model"
+
+
+def named_models(words: Sequence[str]) -> list[NamedModel]:
+    """The captioners after `--model`: `NAME=MODEL`, or `MODEL`, which is called as its folder.
+
+    Args:
+        words: None at all is the bundled model, which also answers to `default`.
+
+    Raises:
+        ModelNotFoundError: A name is none, or two captioners have the same; a folder is not there or holds no
+            captioner.
+    """
+    from linmap.cli.models import model_folder, read_config
+    from linmap.data.text_files import is_folder
+
+    found: dict[str, NamedModel] = {}
+    for given in words or [BUNDLED]:
+        name, equals, word = given.partition("=")
+        if not equals or is_folder(Path(given).expanduser()):
+            name, word = "", given
+        word = word.strip()
+        if not word:
+            raise ModelNotFoundError(f"--model {given} names no model; give --model NAME=MODEL.")
+        name = name.strip() or _name_of(word)
+        if not NAME.fullmatch(name):
+            raise ModelNotFoundError(
+                f"--model {given}: {name!r} cannot name a captioner; take at most 40 letters, digits, blanks, dots, "
+                "plus signs and hyphens: --model NAME=MODEL."
+            )
+        if name.casefold() in found:
+            raise ModelNotFoundError(f"Two captioners are called {name!r}; give each its own name: --model NAME=MODEL.")
+        place = None if word == BUNDLED else word
+        folder = model_folder(place)
+        read_config(folder)  # a wrong one is said before the hours, not after them
+        found[name.casefold()] = NamedModel(name, place, folder)
+    return list(found.values())
+
+
+def _name_of(word: str) -> str:
+    if word == BUNDLED:
+        return "bundled"
+    last = Path(word).expanduser().resolve().name if word.startswith((".", "~", "/")) else Path(word).name
+    return re.sub(r"[^\w .+-]+", "-", last).strip(" .-")[:40]
+
+
+def model_digest(folder: Path) -> str:
+    """One digest of everything in a model's folder that a caption depends on; its card is not among it.
+
+    Frozen parts that lie elsewhere are told by the digests in its configuration.
+    """
+    from linmap.weights.identity import sha256_of
+
+    files = [folder / name for name in FILES_OF_A_MODEL] + sorted(folder.glob("*.safetensors"))
+    for part in FOLDERS_OF_A_MODEL:
+        files += sorted(path for path in (folder / part).rglob("*") if path.suffix in (".json", ".safetensors"))
+    lines = [f"{sha256_of(file)}  {file.relative_to(folder)}" for file in files if file.is_file()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def photo_names(records: Sequence[Captioned], images: Path | None) -> list[str]:
+    """What each photo is called: its path below the folder of the photos."""
+    names = []
+    for record in records:
+        path = Path(str(record.image))
+        inside = images is not None and path.is_relative_to(images)
+        names.append(path.relative_to(images).as_posix() if inside and images is not None else str(record.image))
+    return names
+
+
+def photos_digest(records: Sequence[Captioned], names: Sequence[str]) -> str:
+    """One digest of the photos, by name and size, and of what people wrote about them."""
+    digest = hashlib.sha256()
+    for record, name in zip(records, names, strict=True):
+        size = Path(record.image).stat().st_size if isinstance(record.image, (str, Path)) else 0
+        digest.update(json.dumps([name, size, record.captions]).encode())
+    return digest.hexdigest()
+
+
+def generation_config(model: NamedModel) -> GenerationConfig:
+    """How a model decodes by itself, read without loading it.
+
+    Raises:
+        ModelNotFoundError: The file is damaged, or there is none.
+    """
+    from transformers import GenerationConfig
+
+    from linmap.cli.models import one_line
+
+    with one_line(model.folder):
+        return GenerationConfig.from_pretrained(model.folder)
+
+
+def decoding_of(own: GenerationConfig, num_beams: int | None) -> dict[str, Any]:
+    """The settings of `generate`, those that the model leaves open filled in as `linmap caption` does."""
+    from linmap.prefix.captioning import MAX_NEW_TOKENS
+
+    how: dict[str, Any] = {
+        "num_beams": num_beams or own.num_beams or 1,
+        "do_sample": bool(own.do_sample),
+        "max_new_tokens": own.max_new_tokens or MAX_NEW_TOKENS,
+    }
+    unsaid: dict[str, tuple[Any, ...]] = {
+        "length_penalty": (None, 1.0),
+        "repetition_penalty": (None, 1.0),
+        "no_repeat_ngram_size": (None, 0),
+        "min_new_tokens": (None, 0),
+    }
+    return how | {name: getattr(own, name) for name, plain in unsaid.items() if getattr(own, name) not in plain}
+
+
+def load_seeing(model: NamedModel, device: str, dtype: str) -> Captioner:
+    """Loads a captioner that can see photos.
+
+    Raises:
+        CaptioningError: It holds no image encoder.
+        LinmapError: As `load_captioner`.
+    """
+    from linmap.cli.models import load_captioner
+
+    captioner = load_captioner(model.word, device, dtype)
+    if captioner.model.encoder is None:
+        raise CaptioningError(
+            f"{model.shown} holds no image encoder: it reads features, not photos. Name one that does."
+        )
+    return captioner
+
+
+def captioned(
+    captioner: Captioner, records: Sequence[Captioned], names: Sequence[str], how: dict[str, Any], batch_size: int
+) -> Iterator[WrittenCaption]:
+    """What becomes of each photo, in order.
+
+    Args:
+        captioner: The model on its device, and its processor.
+        records: The photos.
+        names: What each is called.
+        how: As `generate` takes it.
+        batch_size: Photos captioned at a time.
+    """
+    import torch
+
+    from linmap.evaluation import WrittenCaption
+    from linmap.prefix.captioning import caption_photos
+
+    if how["do_sample"]:
+        torch.manual_seed(0)  # the same command gives the same captions
+    photos: Iterable[Any] = [record.image for record in records]
+    answers = caption_photos(captioner.model, captioner.processor, photos, batch_size=batch_size, **how)
+    for name, answer in zip(names, answers, strict=True):
+        if answer.error is not None:
+            yield WrittenCaption(name, error=getattr(answer.error, "reason", str(answer.error)))
+        else:
+            yield WrittenCaption(name, answer.caption)
+
+
+@contextmanager
+def untrained_encoder(captioner: Captioner, seed: int) -> Iterator[None]:
+    """Inside the block the captioner sees through an encoder of the same architecture that never learned.
+
+    Args:
+        captioner: Whose encoder is put back at the end.
+        seed: Of the random weights.
+    """
+    from linmap.encoders import load_encoder
+
+    trained = captioner.model.encoder
+    assert trained is not None  # `load_seeing` says so
+    captioner.model.encoder = load_encoder(
+        trained.fingerprint.name,
+        pretrained=False,
+        seed=seed,
+        image_size=trained.config.image_size,
+        dtype=trained.dtype,
+        device=trained.device,
+    )
+    try:
+        yield
+    finally:
+        captioner.model.encoder = trained
