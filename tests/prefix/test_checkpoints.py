@@ -47,6 +47,22 @@ def test_save_then_load_gives_bit_equal_logits(saved: Any, photos: Any) -> None:
     assert all(parameter.requires_grad for parameter in again.projector.parameters())
 
 
+def test_without_its_encoder_a_model_takes_its_features_and_still_names_it(
+    saved: Any, photos: Any, tmp_path: Any
+) -> None:
+    model, processor, folder = saved
+    blind = LinearVisionPrefixModel.from_pretrained(folder, encoder=False)
+    assert blind.encoder is None
+    inputs = processor(images=photos, return_tensors="pt")
+    features = model.encode_images(inputs.pop("pixel_values"))
+    assert torch.equal(blind(**inputs, image_features=features).logits, logits(model, processor, photos))
+    blind.save_pretrained(tmp_path)
+    again = LinearVisionPrefixModel.from_pretrained(tmp_path)
+    assert torch.equal(logits(again, processor, photos), logits(model, processor, photos))
+    with pytest.raises(ConfigurationError, match="was loaded without its encoder, and a self-contained checkpoint"):
+        blind.save_pretrained(tmp_path, include_backbones=True)
+
+
 @pytest.mark.parametrize("family", ["gpt2", "gptj", "opt", "llama"])
 def test_a_self_contained_checkpoint_needs_nothing_else(
     family: str, photo_model: Any, photos: Any, tmp_path: Any

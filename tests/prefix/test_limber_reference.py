@@ -139,7 +139,7 @@ def test_what_is_scored_ends_with_the_first_end_of_text(arrays: Arrays) -> None:
 
 @pytest.mark.parametrize("cut", ["0_9", "0_5", "0_1"])
 def test_top_p_keeps_the_share_p_where_the_original_keeps_the_rest(cut: str, arrays: Arrays) -> None:
-    """The original's filter at p is a nucleus of 1 - p: its default of 0.9 leaves one token here, greedy in disguise."""
+    """The original's filter at p is a nucleus of 1 - p: its default of 0.9 leaves one token here, as greedy does."""
     no_ids, logits = torch.zeros(4, 1, dtype=torch.long), arrays["filter.logits"]
     share = float(cut.replace("_", "."))
     assert torch.equal(TopPLogitsWarper(1 - share)(no_ids, logits).isfinite(), arrays[f"filter.{cut}"].isfinite())

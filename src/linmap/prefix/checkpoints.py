@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from safetensors.torch import load_file
@@ -122,7 +122,7 @@ class PrefixCheckpoints(SharedOnHub):
         pretrained_model_name_or_path: str | Path,
         *,
         config: LinearVisionPrefixConfig | None = None,
-        encoder: str | encoders.ImageEncoder | None = None,
+        encoder: str | encoders.ImageEncoder | Literal[False] | None = None,
         language_model: str | PreTrainedModel | None = None,
         encoder_kwargs: Mapping[str, Any] | None = None,
         subfolder: str = "",
@@ -136,6 +136,8 @@ class PrefixCheckpoints(SharedOnHub):
             pretrained_model_name_or_path: Directory or Hub id.
             config: Instead of the checkpoint's own.
             encoder: The frozen encoder, where it is no longer found under its recorded name, or is loaded already.
+                False loads none: the model takes `image_features`, and a checkpoint saved from it still names the one
+                it was trained with.
             language_model: Likewise for the language model. One that is loaded already is not recorded: a checkpoint of
                 the projection alone, saved from the result, has to be told again which it is.
             encoder_kwargs: Passed to `load_encoder`; of a self-contained checkpoint only `dtype` can be chosen.
@@ -160,7 +162,7 @@ class PrefixCheckpoints(SharedOnHub):
         full = config.checkpoint_contents == "full"
         if isinstance(encoder, encoders.ImageEncoder):
             put_down(config, "encoder", encoder.fingerprint.to_dict())
-        elif config.vision_config is not None:
+        elif config.vision_config is not None and encoder is not False:
             if encoder is None and full:
                 encoder = own_encoder(directory / ENCODER_FOLDER, encoder_kwargs)
             else:
@@ -218,6 +220,11 @@ class PrefixCheckpoints(SharedOnHub):
         directory = Path(save_directory)
         if include_backbones is None:
             include_backbones = self.config.checkpoint_contents == "full"
+        if include_backbones and self.encoder is None and self.config.vision_config is not None:
+            raise ConfigurationError(
+                "This model was loaded without its encoder, and a self-contained checkpoint holds it. Save with "
+                "include_backbones=False, or load the model with its encoder."
+            )
         if not include_backbones:
             self._require_frozen()
             if state_dict is None:  # whoever gives one may hold the weights in shards, which are nobody's samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,8 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
     Args:
         config: What one image becomes, and the configurations of the frozen parts.
         encoder: The frozen encoder; built with random weights from the configuration if left out, as transformers
-            does. `from_backbones` and `from_pretrained` give pretrained ones.
+            does. `from_backbones` and `from_pretrained` give pretrained ones. False is none, whatever the configuration
+            says.
         language_model: The frozen language model, whole, with its own head; likewise.
 
     Example:
@@ -68,7 +69,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
     def __init__(
         self,
         config: LinearVisionPrefixConfig,
-        encoder: encoders.ImageEncoder | None = None,
+        encoder: encoders.ImageEncoder | Literal[False] | None = None,
         language_model: PreTrainedModel | None = None,
     ) -> None:
         if config.num_image_tokens is None or config.feature_dim is None:
@@ -82,7 +83,7 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
             encoder = encoders.ImageEncoder(config.vision_config)
         if language_model is None:
             language_model = AutoModelForCausalLM.from_config(copy.deepcopy(config.text_config))
-        self.encoder = encoder
+        self.encoder = encoder or None
         self.language_model = language_model
         vectors = config.prefix_length if config.features == "pooled" else 1
         self.projector = nn.Linear(config.feature_dim, vectors * config.hidden_size)
