@@ -17,16 +17,22 @@ from linmap.errors import LinmapError
 __all__ = ["described", "mapped_tensors", "put", "put_json", "settled", "sha256_in", "whole_file"]
 
 
-def put(file: Path, content: bytes) -> None:
-    """Writes a file in one move that survives a power cut."""
-    part = file.with_name(f"{file.name}.part")
-    part.write_bytes(content)
-    settled(part, file)
+def put(file: Path, content: bytes, *, part: str | None = None) -> None:
+    """Writes a file in one move that survives a power cut.
+
+    Args:
+        file: The file.
+        content: Its bytes.
+        part: What it is called until it is whole; where several processes write it, each needs a name of its own.
+    """
+    written = file.with_name(part or f"{file.name}.part")
+    written.write_bytes(content)
+    settled(written, file)
 
 
-def put_json(file: Path, facts: Mapping[str, Any]) -> None:
+def put_json(file: Path, facts: Mapping[str, Any], *, part: str | None = None) -> None:
     """Writes facts as JSON, likewise."""
-    put(file, f"{json.dumps(facts, indent=1, ensure_ascii=False)}\n".encode())
+    put(file, f"{json.dumps(facts, indent=1, ensure_ascii=False)}\n".encode(), part=part)
 
 
 def settled(part: Path, file: Path) -> None:

@@ -69,7 +69,8 @@ def encoded(texts: Iterable[str], what: str, error: type[LinmapError]) -> Stored
         for row, text in enumerate(texts):
             if not isinstance(text, str):
                 raise error(
-                    f"{what.capitalize()} {row} is {text!r}; every {what} is a text. Leave it out with all that belongs to it."
+                    f"{what.capitalize()} {row} is {text!r}; every {what} is a text. Leave it out with all that "
+                    "belongs to it."
                 )
             found.append(text.encode())
     except UnicodeEncodeError as refused:
