@@ -14,6 +14,8 @@ __all__ = [
     "ConversionError",
     "EncoderError",
     "EvaluationError",
+    "FeatureMismatchError",
+    "FeatureStoreError",
     "FingerprintMismatchError",
     "ImageCountError",
     "LabelDataError",
@@ -25,6 +27,7 @@ __all__ = [
     "OutputFolderError",
     "PhotoNotFoundError",
     "ProjectionError",
+    "QuestionDataError",
     "RecipeError",
     "SupportMemoryError",
     "TooManyUnreadableImagesError",
@@ -175,6 +178,10 @@ class LabelDataError(LinmapError, ValueError):
     """Labels of photos are not as they must be; the message says which and what to do."""
 
 
+class QuestionDataError(LinmapError, ValueError):
+    """Questions about photos, or their answers, are not as they must be; the message says which and what to do."""
+
+
 class EvaluationError(LinmapError, ValueError):
     """Embeddings, targets or names cannot be measured as they are; the message says which and what to do."""
 
@@ -202,4 +209,18 @@ class MemoryMismatchError(LinmapError, ValueError):
             f"The memory holds latents of the text tower {found}, and the model needs those of {needed}: their "
             "cosines would mean nothing. Build one with the model's own tower: linmap memory build CAPTIONS --model "
             "MODEL --output DIR."
+        )
+
+
+class FeatureStoreError(LinmapError, ValueError):
+    """Stored features of photos cannot be written, read or gone on with as they are; the message says what to do."""
+
+
+class FeatureMismatchError(LinmapError, ValueError):
+    """Stored features are not what the model would make of the photos; the message names each difference."""
+
+    def __init__(self, directory: str, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"The features in {directory} are not those of this model: {'; '.join(differences)}. Extract them with it: "
+            "linmap features extract … --recipe RECIPE (or --model DIR) --output DIR."
         )
