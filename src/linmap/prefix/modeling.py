@@ -25,6 +25,7 @@ from linmap import encoders
 from linmap.errors import ConfigurationError
 from linmap.prefix.checkpoints import PrefixCheckpoints
 from linmap.prefix.configuration import LinearVisionPrefixConfig
+from linmap.prefix.encoding import frozen_features
 from linmap.prefix.placeholders import TextOnlyLogitsProcessors, without_placeholders
 from linmap.prefix.splicing import place_prefix, pool_grid, positions_of, scored_positions
 
@@ -125,14 +126,8 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
                 "This model holds no image encoder, so it cannot take pixel_values. Give image_features of shape "
                 f"(images, {self._cells}, {self.config.feature_dim}), or build the model with an encoder."
             )
-        # on a CPU, convolutions take a third less time with the channels last
-        pixel_values = pixel_values.to(self.encoder.device, self.encoder.dtype, memory_format=torch.channels_last)
-        if self.config.features == "pooled":
-            return self.encoder.pooled_features(pixel_values)
-        features = self.encoder.grid_features(pixel_values)
-        if self.config.grid_size is None:
-            return features
-        return pool_grid(features, self.encoder.grid, self.config.grid_size)
+        config = self.config
+        return frozen_features(self.encoder, pixel_values, features=config.features, grid_size=config.grid_size)
 
     def get_image_features(
         self, pixel_values: Tensor | None = None, image_features: Tensor | None = None, **kwargs: Any
