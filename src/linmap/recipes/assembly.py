@@ -11,14 +11,14 @@ from transformers import set_seed
 from linmap.data.caption_files import Format
 from linmap.data.captions import Captioned, from_dataset, load_split, read_captions
 from linmap.data.images import UnreadableImages
-from linmap.recipes.schema import Recipe
+from linmap.recipes.schema import ModelRecipe, Recipe
 from linmap.recipes.sections import CaptionedPhotosRecipe
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["assemble_model", "read_photos", "read_splits"]
+__all__ = ["assemble_model", "outline_model", "read_photos", "read_splits"]
 
 
 def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisionPrefixProcessor]:
@@ -31,25 +31,54 @@ def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisio
 
     said = recipe.model
     set_seed(recipe.training.seed)
-    encoder_kwargs: dict[str, Any] = {}
-    if not said.encoder_pretrained:
-        encoder_kwargs |= {"pretrained": False, "seed": said.encoder_seed}
-    if said.image_size is not None:
-        encoder_kwargs["image_size"] = said.image_size
     model = LinearVisionPrefixModel.from_backbones(
         said.encoder,
         said.language_model,
-        features=said.features,
-        grid_size=said.grid_size,
-        prefix_length=said.prefix_length,
-        projector_dropout=said.projector_dropout,
-        encoder_kwargs=encoder_kwargs or None,
+        **_shape(said),
+        encoder_kwargs=_encoder_arguments(said) or None,
         dtype=getattr(torch, said.language_model_dtype),
         gguf_file=said.gguf_file,
     )
     processor = LinearVisionPrefixProcessor.for_model(model, prompt=said.prompt, add_bos_token=said.add_bos_token)
     model.generation_config.max_new_tokens = recipe.evaluation.max_new_tokens
     return model.eval(), processor
+
+
+def outline_model(recipe: Recipe) -> LinearVisionPrefixModel:
+    """The model of `assemble_model` on the meta device: from configurations alone, without a weight in memory."""
+    from linmap.prefix.outline import outline
+
+    said = recipe.model
+    return outline(
+        said.encoder,
+        said.language_model,
+        **_shape(said),
+        encoder_kwargs=_encoder_arguments(said),
+        dtype=getattr(torch, said.language_model_dtype),
+        gguf_file=said.gguf_file,
+    )
+
+
+def _shape(said: ModelRecipe) -> dict[str, Any]:
+    """What `from_backbones` makes around the two frozen parts."""
+    return {
+        "features": said.features,
+        "grid_size": said.grid_size,
+        "prefix_length": said.prefix_length,
+        "projector_dropout": said.projector_dropout,
+    }
+
+
+def _encoder_arguments(said: ModelRecipe) -> dict[str, Any]:
+    """What `load_encoder` is told beside the name."""
+    arguments: dict[str, Any] = {}
+    if not said.encoder_pretrained:
+        arguments |= {"pretrained": False, "seed": said.encoder_seed}
+    if said.image_size is not None:
+        arguments["image_size"] = said.image_size
+    if said.preprocessing is not None:
+        arguments["preprocessing"] = said.preprocessing
+    return arguments
 
 
 def read_splits(recipe: CaptionedPhotosRecipe, unreadable: UnreadableImages) -> tuple[list[Captioned], list[Captioned]]:

@@ -50,6 +50,11 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
         from linmap.recipes.decap.training import train as train_decap
 
         return train_decap(recipe, output, resume=resume, overwrite=overwrite)
+    if recipe.model.is_blind:
+        raise RecipeError(
+            "Nothing learns in this recipe: it shows the language model no image. Measure it beside any model of the "
+            "same language model: linmap evaluate vqa --control blind."
+        )
     from linmap.recipes.training import train as train_prefix
 
     return train_prefix(recipe, output, resume=resume, overwrite=overwrite)

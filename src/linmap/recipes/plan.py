@@ -2,58 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
-from linmap.data.images import UnreadableImages
-from linmap.recipes.assembly import assemble_model, read_splits
-from linmap.recipes.examples import CaptionExamples, caption_lengths
+from linmap.recipes.assembly import outline_model
+from linmap.recipes.at_hand import Counted, count
+from linmap.recipes.needs import MIB, decoder_activations, encoder_activations, in_words, learning, mebibytes
 from linmap.recipes.schema import Recipe
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
 
-__all__ = ["MIB", "describe", "mebibytes", "origin_of", "size_of"]
-
-MIB = 2**20
-SAVED_VALUES_PER_HIDDEN = 17
-"""Activations a transformer layer keeps for the backward pass, in values a token and hidden unit: 34 bytes at 2 bytes
-a value (arXiv 2205.05198, section 4.1, without the attention scores, which fused attention does not keep)."""
+__all__ = ["describe", "loaded", "origin_of", "size_of"]
 
 
 def describe(recipe: Recipe) -> str:
-    """Loads the frozen parts, reads the captions, and says what the run would freeze, train, read and need.
+    """What the run would freeze, train, load, read and need, from configurations and captions alone.
 
-    No photo is opened and nothing is written.
+    No weight is loaded, no photo is opened and nothing is written. Nothing is fetched, but for the configuration of a
+    part that linmap does not know. Data that is not here is named.
     """
-    model, processor = assemble_model(recipe)
-    training, validation = read_splits(recipe.data, UnreadableImages(recipe.data.unreadable_limit))
-    looked_at = validation[: recipe.evaluation.photos]
-    examples = CaptionExamples.every_caption(training)
-    lengths = caption_lengths(processor.tokenizer, [caption for _, caption in examples.pairs])
+    if recipe.model.is_blind:
+        return _describe_blind(recipe)
+    model = outline_model(recipe)
+    counted = count(recipe)
     said = recipe.training
-    drawn = said.steps * said.batch_size * said.gradient_accumulation
-    lines = [recipe.description, ""]
-    if model.encoder is not None:
-        origin = origin_of(model.encoder.fingerprint)
-        lines.append(f"frozen   {recipe.model.encoder}: {size_of(model.encoder)}, {origin}")
-    language_model = (model.config.backbones or {}).get("language_model", {})
-    layer = model.projector
-    lines += [
-        f"frozen   {recipe.model.language_model}: {size_of(model.language_model)}, {language_model.get('license')}",
-        f"trained  projector: {size_of(layer)}, {layer.in_features} -> {layer.out_features}, "
-        f"{model.config.num_image_tokens} image tokens, start: {recipe.initialisation.method}",
-        f"photos   {len(training):,} of {recipe.data.train_split!r}, {len(looked_at):,} of "
-        f"{recipe.data.validation_split!r} for validation",
-        f"captions {len(examples):,}, {sum(lengths) / len(lengths):.1f} tokens on average, {max(lengths)} at most; "
-        f"prompt {recipe.model.prompt!r}",
-        f"steps    {said.steps:,} of {said.batch_size * said.gradient_accumulation} captions = "
-        f"{drawn / max(len(examples), 1):.1f} epochs; evaluation and checkpoint every {recipe.evaluation.every}",
+    parts = said.gradient_accumulation
+    at_once = said.batch_size * parts
+    epochs = "" if counted.captions is None else f" = {said.steps * at_once / max(counted.captions, 1):.1f} epochs"
+    lines = [
+        recipe.description,
+        "",
+        *_parts(recipe, model),
+        *counted.lines,
+        f"batch    {at_once:,} captions a step on one device: {said.batch_size} at a time, {parts} times",
+        f"steps    {said.steps:,} of {at_once:,} captions{epochs}; evaluation and checkpoint every "
+        f"{recipe.evaluation.every}",
         f"kept     the weights of the best validation {recipe.evaluation.metric}",
-        f"memory   about {_memory(recipe, model, len(training) + len(looked_at), max(lengths)) / 1024:.1f} GiB: "
-        "weights, gradients, AdamW, encoded photos, and the activations of the longest batch",
+        f"memory   {in_words(_memory(recipe, model, counted))}",
     ]
     return "\n".join(lines)
 
@@ -67,27 +55,76 @@ def origin_of(fingerprint: object) -> str:
 
 def size_of(module: nn.Module) -> str:
     """Parameters and MiB of a part, in words."""
-    count = sum(parameter.numel() for parameter in module.parameters())
-    return f"{count:,} parameters, {mebibytes(module.parameters()):,.1f} MiB"
+    amount = sum(parameter.numel() for parameter in module.parameters())
+    return f"{amount:,} parameters, {mebibytes(module.parameters()):,.1f} MiB"
 
 
-def mebibytes(parameters: Iterable[nn.Parameter]) -> float:
-    """Memory of weights."""
-    return sum(parameter.numel() * parameter.element_size() for parameter in parameters) / MIB
+def loaded(parts: dict[str, nn.Module]) -> str:
+    """The line of a plan that says which weights a run looks for.
+
+    Args:
+        parts: Name -> the pretrained part.
+    """
+    amount = sum(mebibytes(part.parameters()) for part in parts.values())
+    return f"loaded   {', '.join(parts)}: {amount:,.1f} MiB in memory" if parts else "loaded   nothing"
 
 
-def _memory(recipe: Recipe, model: LinearVisionPrefixModel, photos: int, longest: int) -> float:
+def _describe_blind(recipe: Recipe) -> str:
+    from linmap.prefix.outline import outline_language_model
+
+    said = recipe.model
+    dtype = getattr(torch, said.language_model_dtype)
+    language_model, fingerprint = outline_language_model(said.language_model, gguf_file=said.gguf_file, dtype=dtype)
+    lines = [
+        recipe.description,
+        "",
+        f"frozen   {said.language_model}: {size_of(language_model)}, {fingerprint.license or 'no licence known'}",
+        "trained  nothing: no image is shown",
+        loaded({said.language_model: language_model}),
+        f"photos   none: the language model continues {said.prompt!r}, or a question, alone",
+        "steps    none; it is measured beside any model of the same language model: --control blind of linmap evaluate",
+        f"memory   {in_words({'weights': mebibytes(language_model.parameters())})}",
+    ]
+    return "\n".join(lines)
+
+
+def _parts(recipe: Recipe, model: LinearVisionPrefixModel) -> list[str]:
+    """What is frozen, what learns, what is loaded."""
+    said = recipe.model
+    lines: list[str] = []
+    pretrained: dict[str, nn.Module] = {}
+    if model.encoder is not None and said.encoder is not None:
+        how = "trained " if said.trained_encoder else "frozen  "
+        rate = f", learning rate {recipe.training.encoder_learning_rate}" if said.trained_encoder else ""
+        lines.append(f"{how} {said.encoder}: {size_of(model.encoder)}, {origin_of(model.encoder.fingerprint)}{rate}")
+        if said.encoder_pretrained:
+            pretrained[said.encoder] = model.encoder
+    record = (model.config.backbones or {})["language_model"]
+    pretrained[said.language_model] = model.language_model
+    lines.append(
+        f"frozen   {said.language_model}: {size_of(model.language_model)}, {record['license'] or 'no licence known'}"
+    )
+    layer = model.projector
+    lines.append(
+        f"trained  projector: {size_of(layer)}, {layer.in_features} -> {layer.out_features}, "
+        f"{model.config.num_image_tokens} image tokens, start: {recipe.initialisation.method}"
+    )
+    return [*lines, loaded(pretrained)]
+
+
+def _memory(recipe: Recipe, model: LinearVisionPrefixModel, counted: Counted) -> dict[str, float]:
     """A rough upper estimate, in MiB."""
-    weights = mebibytes(model.parameters())
-    learning = 3 * mebibytes(model.projector.parameters())  # gradient and AdamW's two averages
-    values = 4 if recipe.data.feature_dtype == "float32" else 2
+    data, batch = recipe.data, recipe.training.batch_size
+    needed = {"weights": mebibytes(model.parameters()), "gradients and AdamW": learning(model)}
     image_tokens = model.config.num_image_tokens or 1
-    cells = 1 if recipe.model.features == "pooled" else image_tokens
-    features = photos * cells * model.projector.in_features * values / MIB if recipe.data.precompute_features else 0.0
-    text = model.language_model.config
-    bytes_each = next(model.language_model.parameters()).element_size()
-    tokens = recipe.training.batch_size * (image_tokens + longest + 1)
-    layers = tokens * text.hidden_size * text.num_hidden_layers * SAVED_VALUES_PER_HIDDEN * bytes_each / MIB
-    scored = recipe.training.batch_size * (longest + 1)
-    logits = scored * text.vocab_size * (bytes_each + 2 * 4) / MIB  # logits, their float32 copy, and its gradient
-    return weights + learning + features + layers + logits
+    if data.precompute_features and counted.photos is not None:
+        cells = 1 if recipe.model.features == "pooled" else image_tokens
+        photos = counted.photos + (counted.validation or 0)
+        values = photos * cells * model.projector.in_features
+        needed["encoded photos"] = values * (4 if data.feature_dtype == "float32" else 2) / MIB
+    needed["activations of the longest batch"] = decoder_activations(
+        model.language_model, rows=batch, tokens=image_tokens + counted.longest + 1, scored=counted.longest + 1
+    )
+    if recipe.model.trained_encoder:
+        needed["activations of the encoder"] = encoder_activations(model.encoder, images=batch)
+    return needed

@@ -24,6 +24,10 @@ AnyRecipe: TypeAlias = Recipe | DualRecipe | DeCapRecipe
 Section = TypeVar("Section")
 
 METHOD = "method"
+SHORT_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"lm": ("model.language_model",), "encoder": ("model.encoder", "model.image_size", "model.preprocessing")}
+)
+"""What overrides may say in place of a dotted key; those behind the first belong to what is swapped, and go with it."""
 FIRST_METHOD = "linear_vision_prefix"
 METHODS: Mapping[str, type[AnyRecipe]] = MappingProxyType(
     {FIRST_METHOD: Recipe, "dual_encoder": DualRecipe, "decap": DeCapRecipe}
@@ -47,7 +51,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
 
     Args:
         name: A YAML file, or the bare name of a recipe that comes with linmap.
-        overrides: `section.key=value`, the value written as in YAML, e.g. `training.steps=100`.
+        overrides: `section.key=value`, the value written as in YAML, e.g. `training.steps=100`; `lm=` is short for
+            `model.language_model=`, and `encoder=` for `model.encoder=` with the encoder's own size and preprocessing.
 
     Returns:
         A `Recipe`, a `DualRecipe` where the file says `method: dual_encoder`, a `DeCapRecipe` for `method: decap`.
@@ -102,7 +107,8 @@ def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"Cannot read the override {override!r}. Write it as section.key=value.")
-    *sections, last = key.strip().split(".")
+    key, *beside = SHORT_KEYS.get(key.strip(), (key.strip(),))
+    *sections, last = key.split(".")
     at = content
     for section in sections:
         inner = at.setdefault(section, {})
@@ -113,6 +119,8 @@ def _apply(content: dict[str, Any], override: str) -> None:
         at[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise RecipeError(f"Cannot read the value of the override {override!r} as YAML. Put it in quotes.") from error
+    for other in beside:
+        at.pop(other.rpartition(".")[2], None)
 
 
 def _build(kind: type[Section], content: Any, where: str) -> Section:

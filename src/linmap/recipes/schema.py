@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from linmap.recipes.ranges import at_least, one_of, share
+from linmap.errors import RecipeError
+from linmap.recipes.ranges import above_zero, at_least, one_of, share
 from linmap.recipes.sections import DTYPES, CaptionedPhotosRecipe, OptimiserRecipe
 
 __all__ = [
@@ -28,13 +29,17 @@ TOKENIZERS = ("ptb", "simple")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecipe:
-    """The two frozen parts and the shape of the linear layer between them.
+    """The two frozen parts, the shape of the linear layer between them, and what learns beside it.
 
     Args:
-        encoder: Name of the image encoder, as `linmap.encoders.load_encoder` takes it.
+        encoder: Name of the image encoder, as `linmap.encoders.load_encoder` takes it. None shows the language model no
+            image: the blind control, where nothing learns.
         encoder_pretrained: False draws random encoder weights: the control of the paper (§3, "Random").
         encoder_seed: Seed of those random weights.
         image_size: Side of the square image the encoder sees, in pixels; None takes the checkpoint's own.
+        preprocessing: Name of a preprocessing that belongs to a paper, in place of the checkpoint's own: a key of
+            `linmap.encoders.PREPROCESSINGS`.
+        trained_encoder: Whether the encoder learns with the linear layer, at `training.encoder_learning_rate`.
         language_model: Name of the language model, as `linmap.language.load_language_model` takes it.
         language_model_dtype: Number type of the frozen language model; the linear layer is always float32.
         gguf_file: File inside `language_model` when that is a folder or a Hub repository holding GGUF files.
@@ -42,15 +47,20 @@ class ModelRecipe:
         grid_size: Side of the grid the encoder's own grid is averaged to, in cells; None keeps it as it is.
         prefix_length: Image tokens made from one pooled feature (grid features: 1).
         projector_dropout: Share of the projected values dropped in training, 0 to 1 (the paper's code: 0.1).
+        adapter_downsample: Puts a bottleneck adapter behind every MLP of the language model, so many times narrower
+            than its hidden states (MAGMA, arXiv 2112.05253: 4); they learn with the linear layer. None: no adapters.
         prompt: Text between the image and the caption, in training and afterwards; may be empty.
+        training_prompt: That text in training alone, where it is another (the paper's code: none). None: `prompt`.
         add_bos_token: Whether every text begins with the language model's begin-of-text token, in training and
             afterwards; None leaves it as its tokenizer has it.
     """
 
-    encoder: str
+    encoder: str | None
     encoder_pretrained: bool = True
     encoder_seed: int = 0
     image_size: int | None = None
+    preprocessing: str | None = None
+    trained_encoder: bool = False
     language_model: str
     language_model_dtype: str = "float32"
     gguf_file: str | None = None
@@ -58,7 +68,9 @@ class ModelRecipe:
     grid_size: int | None = None
     prefix_length: int = 1
     projector_dropout: float = 0.0
+    adapter_downsample: int | None = None
     prompt: str = "A picture of"
+    training_prompt: str | None = None
     add_bos_token: bool | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +81,17 @@ class ModelRecipe:
         at_least("model.grid_size", self.grid_size, 1)
         at_least("model.prefix_length", self.prefix_length, 1)
         share("model.projector_dropout", self.projector_dropout)
+        at_least("model.adapter_downsample", self.adapter_downsample, 1)
+        if self.is_blind and (self.trained_encoder or self.adapter_downsample):
+            raise RecipeError(
+                "model.encoder is null, which shows no image: nothing can learn. Name an encoder, or leave "
+                "model.trained_encoder and model.adapter_downsample out."
+            )
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether no image is shown: the language model continues the prompt alone."""
+        return self.encoder is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +133,15 @@ class InitialisationRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe(OptimiserRecipe):
-    """The optimisation of the linear layer alone; see `OptimiserRecipe` for the rest.
+    """The optimisation of the linear layer, and of what learns beside it; see `OptimiserRecipe` for the rest.
 
     Args:
-        steps: Optimiser steps in all.
+        steps: Optimiser steps in all; 0 where nothing learns.
         batch_size: Captions in one forward pass, for each device.
         gradient_accumulation: Forward passes for one optimiser step.
         warmup_steps: Steps in which the learning rate grows linearly to its highest.
         length_grouped: Batch captions of about the same length: less padding, more captions a second.
+        encoder_learning_rate: Highest learning rate of an encoder that learns; the schedule is that of the rest.
     """
 
     steps: int
@@ -125,10 +149,13 @@ class TrainingRecipe(OptimiserRecipe):
     gradient_accumulation: int = 1
     warmup_steps: int = 0
     length_grouped: bool = True
+    encoder_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("training.steps", self.steps, 1)
+        at_least("training.steps", self.steps, 0)
+        if self.encoder_learning_rate is not None:
+            above_zero("training.encoder_learning_rate", self.encoder_learning_rate)
         at_least("training.batch_size", self.batch_size, 1)
         at_least("training.gradient_accumulation", self.gradient_accumulation, 1)
         at_least("training.warmup_steps", self.warmup_steps, 0)
@@ -209,3 +236,22 @@ class Recipe:
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
     generation: GenerationRecipe = field(default_factory=GenerationRecipe)
     license: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model.is_blind:
+            at_least("training.steps", self.training.steps, 1)
+        elif self.training.steps:
+            raise RecipeError(
+                f"model.encoder is null, which shows no image, and training.steps is {self.training.steps}: nothing "
+                "can learn. Set training.steps to 0, or name an encoder."
+            )
+        if self.model.trained_encoder != (self.training.encoder_learning_rate is not None):
+            raise RecipeError(
+                "model.trained_encoder and training.encoder_learning_rate go together: an encoder that learns needs "
+                "its own rate, and one that is frozen has none. Say both, or neither."
+            )
+        if self.model.trained_encoder and self.data.precompute_features:
+            raise RecipeError(
+                "model.trained_encoder is true, and features that are computed once would not change with the "
+                "encoder: set data.precompute_features to false."
+            )

@@ -11,7 +11,8 @@ from linmap.recipes.ranges import above_zero, at_least, at_most, one_of, share
 __all__ = ["DTYPES", "CaptionedPhotosRecipe", "OptimiserRecipe"]
 
 DTYPES = ("float32", "bfloat16", "float16")
-FORMATS = ("flickr8k", "coco", "karpathy", "datasets")
+FORMATS = ("flickr8k", "coco", "karpathy", "datasets", "webdataset")
+WITHOUT_FOLDER = ("datasets", "webdataset")
 SCHEDULES = ("cosine", "linear", "constant")
 LARGEST_SEED = 2**32 - 1  # of NumPy
 
@@ -62,7 +63,7 @@ class CaptionedPhotosRecipe:
         one_of("data.feature_dtype", self.feature_dtype, DTYPES)
         at_least("data.train_photos", self.train_photos, 1)
         at_least("data.unreadable_limit", self.unreadable_limit, 0)
-        if self.format != "datasets" and self.images is None:
+        if self.format not in WITHOUT_FOLDER and self.images is None:
             raise RecipeError(f"data.images is missing: format {self.format!r} needs the folder that holds the photos.")
         self._refuse_to_validate_on_training_photos()
 

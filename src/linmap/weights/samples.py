@@ -20,7 +20,7 @@ def samples_of(part: nn.Module) -> list[Tensor]:
     samples = []
     for weight in part.parameters():
         there = weight.is_floating_point() and not weight.is_meta
-        values = weight.detach().flatten() if there else torch.empty(0)
+        values = weight.detach().flatten() if there else torch.empty(0, device="cpu")
         step = math.ceil(len(values) / SAMPLES) | 1  # odd, else all samples of most matrices are of one column
         # copied, as the weight itself may be float32 on the CPU, and change
         samples.append(values[::step].to("cpu", torch.float32, copy=True))

@@ -9,7 +9,8 @@ from linmap.recipes.decap.latents import evaluation_photos
 from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.decap.texts import read_texts
 from linmap.recipes.examples import caption_lengths
-from linmap.recipes.plan import MIB, mebibytes, size_of
+from linmap.recipes.needs import MIB, mebibytes
+from linmap.recipes.plan import size_of
 
 __all__ = ["describe"]
 

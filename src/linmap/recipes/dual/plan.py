@@ -9,7 +9,8 @@ from linmap.recipes.assembly import read_splits
 from linmap.recipes.dual.arguments import pace_of
 from linmap.recipes.dual.assembly import assemble_model
 from linmap.recipes.dual.schema import TOWERS, DualRecipe
-from linmap.recipes.plan import MIB, mebibytes, origin_of, size_of
+from linmap.recipes.needs import MIB, mebibytes
+from linmap.recipes.plan import origin_of, size_of
 
 if TYPE_CHECKING:
     from linmap.dual.modeling import DualEncoderModel
