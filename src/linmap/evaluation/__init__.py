@@ -12,6 +12,7 @@ from linmap.evaluation.captioning import (
 )
 from linmap.evaluation.cider import Score, cider_d
 from linmap.evaluation.classification import ClassAccuracy, ClassificationScores, classification_scores
+from linmap.evaluation.gallery import GalleryPhoto, gallery_page, thumbnail
 from linmap.evaluation.metrics import metric_path
 from linmap.evaluation.modality_gap import ModalityGap, modality_gap
 from linmap.evaluation.plots import plot_confusion, plot_gap, plot_recall, plot_shift, plot_shots, plot_sweep
@@ -45,6 +46,7 @@ __all__ = [
     "ComparedStrategies",
     "EvaluatedCaptions",
     "ExactMatchScore",
+    "GalleryPhoto",
     "ModalityGap",
     "ProbeScores",
     "RetrievalScores",
@@ -70,6 +72,7 @@ __all__ = [
     "evaluate_captions",
     "exact_match",
     "fivefold_recall",
+    "gallery_page",
     "linear_probe",
     "load_templates",
     "metric_path",
@@ -92,6 +95,7 @@ __all__ = [
     "shift_table",
     "shots_table",
     "size_table",
+    "thumbnail",
     "tokenise",
     "vqa_accuracy",
     "wups",

@@ -72,6 +72,16 @@ class WrittenCaptions:
         if self.path is not None and self.path.exists():
             self._read(self.path)
 
+    @staticmethod
+    def identity_in(path: str | Path) -> dict[str, Any] | None:
+        """What the captions in the file are of, or None where it does not say."""
+        try:
+            with Path(path).open("rb") as file:
+                found = (_object(file.readline()) or {}).get(HEADER)
+        except OSError:
+            return None
+        return found if isinstance(found, dict) else None
+
     @property
     def missing(self) -> int:
         """How many photos are still to be captioned."""

@@ -124,7 +124,7 @@ def caption(
     )
     passes = passes_of(models, controls, run)
     complete(passes, run, unreadable)
-    rows, _ = scored_rows(passes, run, metrics, controls, tokenizer)
+    rows, photos = scored_rows(passes, run, metrics, controls, tokenizer)
     report = {
         **report_of(rows, metrics, tokenizer, seed),
         "data": str(data),
@@ -132,7 +132,11 @@ def caption(
         "left_out": len(unreadable.errors),
         "command": command_line(context),
     }
-    _write(report, output, as_json=as_json)
+    written = [] if output is None else _write(report, output, rows, photos, run)
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        _print(report, written)
 
 
 def _controls(asked: list[Control] | None) -> list[Control]:
@@ -142,17 +146,27 @@ def _controls(asked: list[Control] | None) -> list[Control]:
     return [one for one in controls if one is not Control.NONE]
 
 
-def _write(report: dict[str, Any], output: Path | None, *, as_json: bool) -> None:
+def _write(report: dict[str, Any], folder: Path, rows: Any, photos: list[int], run: Any) -> list[Path]:
+    """Writes the results; the numbers first, since pictures may fail."""
+    from linmap.cli.evaluate.caption_gallery import write_gallery
+    from linmap.cli.evaluate.caption_report import markdown, notes, results_json, write_file
+
+    write_file(folder / "results.json", results_json(report))
+    write_file(folder / "results.md", markdown(report))
+    page = write_gallery(folder, rows, photos, run, notes(report))
+    return [folder / "results.json", folder / "results.md", page]
+
+
+def _print(report: dict[str, Any], written: list[Path]) -> None:
     from rich.console import Console
 
-    from linmap.cli.evaluate.caption_report import console_lines, markdown, results_json, write_file
+    from linmap.cli.evaluate.caption_report import console_lines
+    from linmap.cli.evaluate.output import WIDE
 
-    if output is not None:
-        write_file(output / "results.json", results_json(report))
-        write_file(output / "results.md", markdown(report))
-    if as_json:
-        typer.echo(json.dumps(report))
-        return
     console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, emoji=False, width=WIDE)
     for line in console_lines(report):
         console.print(line, soft_wrap=isinstance(line, str))
+    if written:
+        console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import Any
 from linmap.cli.evaluate.caption_scoring import row_label
 from linmap.errors import OutputFolderError
 
-__all__ = ["console_lines", "markdown", "results_json", "write_file"]
+__all__ = ["console_lines", "markdown", "notes", "results_json", "write_file"]
 
 
 def _tables(report: Mapping[str, Any]) -> list[tuple[str, list[str], dict[str, list[float | None]]]]:

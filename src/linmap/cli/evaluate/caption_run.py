@@ -18,6 +18,7 @@ from linmap.cli.evaluate.captioners import (
     untrained_encoder,
 )
 from linmap.cli.evaluate.options import Control
+from linmap.errors import OutputFolderError
 
 if TYPE_CHECKING:
     from linmap.cli.models import Captioner
@@ -92,6 +93,8 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
     from linmap.evaluation import WrittenCaptions
 
     found = []
+    if run.folder is not None:
+        _require_photos(run.folder / CAPTIONS, run)
     for model in models:
         decoding = decoding_of(generation_config(model), run.num_beams)
         digest = model_digest(model.folder)
@@ -112,6 +115,19 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
                 captions.start_over()  # the random numbers begin anew
             found.append(Pass(model, control, decoding, captions))
     return found
+
+
+def _require_photos(folder: Path, run: Run) -> None:
+    """Refuses a folder with the captions of other photos: results and pictures of both would be mixed."""
+    from linmap.evaluation import WrittenCaptions
+
+    for path in sorted(folder.glob("*.jsonl")):
+        identity = WrittenCaptions.identity_in(path)
+        if identity is not None and identity.get("photos") != run.photos:
+            raise OutputFolderError(
+                f"{path} holds captions of other photos, or of photos captioned otherwise by people. Name another "
+                "folder for these."
+            )
 
 
 def complete(passes: Iterable[Pass], run: Run, unreadable: UnreadableImages) -> None:
