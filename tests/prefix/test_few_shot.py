@@ -128,12 +128,15 @@ def test_a_sliding_window_gets_questions_of_one_length_at_a_time(tiny_tokenizer,
 
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = MistralConfig(**sizes, num_key_value_heads=2, vocab_size=320, sliding_window=12)
+    config = MistralConfig(**sizes, num_key_value_heads=2, vocab_size=320, sliding_window=8)
     tokenizer = tiny_tokenizer()
     lm = MistralForCausalLM(config).eval()
+    for parameter in lm.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
     model = LinearVisionPrefixModel.from_backbones(None, lm, tokenizer=tokenizer, feature_dim=6, num_image_tokens=4)
     parts = model, LinearVisionPrefixProcessor.for_model(model, tokenizer)
     reused, read_again = (answerer(parts, features(2), reuse=reuse) for reuse in (True, False))
+    assert not SupportCache.of(model, [5, 6, 7]).takes_padding
     assert dict(reused.answer(QUESTIONS, features(3))) == dict(read_again.answer(QUESTIONS, features(3)))
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "from_dataset",
     "load_split",
     "normalise_caption",
+    "photo_of_cell",
     "read_captions",
 ]
 
@@ -225,7 +226,9 @@ class DatasetCaptions(Sequence[Captioned]):
         captions = row[self.caption_column]
         captions = [captions] if isinstance(captions, str) else captions
         return Captioned(
-            _cell(row[self.image_column], name, self.image_column), _checked(captions, name, self._options), self._split
+            photo_of_cell(row[self.image_column], name, self.image_column),
+            _checked(captions, name, self._options),
+            self._split,
         )
 
     def __iter__(self) -> Iterator[Captioned]:
@@ -316,7 +319,7 @@ def _listing(folder: Path) -> set[str]:
         ) from error
 
 
-def _cell(value: Any, name: str, column: str) -> Photo:
+def photo_of_cell(value: Any, name: str, column: str) -> Photo:
     """A cell of an image column: bytes with or without a path, a path, or a decoded picture."""
     if isinstance(value, dict) and value.get("bytes") is not None:
         return EncodedPhoto(f"{name} ({value['path']})" if value.get("path") else name, value["bytes"])
