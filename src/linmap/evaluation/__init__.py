@@ -1,5 +1,6 @@
 """Measuring models: scores, and the controls that belong beside them. Only callables and tensors come in, no model."""
 
+from linmap.evaluation.bleu import BleuScore, bleu
 from linmap.evaluation.caption_metrics import METRICS, caption_metrics, compare_captions
 from linmap.evaluation.caption_plots import plot_caption_scores, plot_sizes
 from linmap.evaluation.caption_scores import ENTIRE, CaptionScores, score_captions
@@ -12,12 +13,15 @@ from linmap.evaluation.captioning import (
 )
 from linmap.evaluation.cider import Score, cider_d
 from linmap.evaluation.classification import ClassAccuracy, ClassificationScores, classification_scores
+from linmap.evaluation.clip_score import CLIP_PROMPT, ClipScore, clip_prompts, clip_scores, ref_clip_scores
 from linmap.evaluation.gallery import GalleryPhoto, gallery_page, thumbnail
+from linmap.evaluation.meteor import meteor
 from linmap.evaluation.metrics import metric_path
 from linmap.evaluation.modality_gap import ModalityGap, modality_gap
 from linmap.evaluation.plots import plot_confusion, plot_gap, plot_recall, plot_shift, plot_shots, plot_sweep
 from linmap.evaluation.probing import ProbeScores, ShotScores, linear_probe, n_shot
 from linmap.evaluation.retrieval import RetrievalScores, count_duplicate_captions, fivefold_recall, retrieval_recall
+from linmap.evaluation.rouge_l import rouge_l
 from linmap.evaluation.shift import ShiftRow, distribution_shift
 from linmap.evaluation.sizes import SizeScores, scores_by_size
 from linmap.evaluation.strategies import ComparedStrategies, compare_strategies
@@ -36,13 +40,16 @@ from linmap.evaluation.wups import WupsScore, wups
 from linmap.evaluation.zero_shot import TEMPLATES, classify, load_templates, zero_shot_classifier
 
 __all__ = [
+    "CLIP_PROMPT",
     "ENTIRE",
     "METRICS",
     "TEMPLATES",
+    "BleuScore",
     "CaptionScores",
     "CaptioningExample",
     "ClassAccuracy",
     "ClassificationScores",
+    "ClipScore",
     "ComparedStrategies",
     "EvaluatedCaptions",
     "ExactMatchScore",
@@ -58,12 +65,15 @@ __all__ = [
     "WrittenCaption",
     "WrittenCaptions",
     "WupsScore",
+    "bleu",
     "blinded",
     "caption_metrics",
     "caption_table",
     "cider_d",
     "classification_scores",
     "classify",
+    "clip_prompts",
+    "clip_scores",
     "compare_captions",
     "compare_strategies",
     "count_duplicate_captions",
@@ -75,6 +85,7 @@ __all__ = [
     "gallery_page",
     "linear_probe",
     "load_templates",
+    "meteor",
     "metric_path",
     "modality_gap",
     "n_shot",
@@ -88,8 +99,10 @@ __all__ = [
     "plot_shots",
     "plot_sizes",
     "plot_sweep",
+    "ref_clip_scores",
     "retrieval_recall",
     "retrieval_table",
+    "rouge_l",
     "score_captions",
     "scores_by_size",
     "shift_table",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from linmap.errors import MissingExtraError, UnknownNameError
+from linmap.errors import UnknownNameError
+from linmap.evaluation.bleu import bleu_of_tokens
 from linmap.evaluation.cider import cider_of_tokens, require_pairs
 from linmap.evaluation.meteor import meteor_of_tokens
+from linmap.evaluation.rouge_l import rouge_l_of_tokens
 from linmap.evaluation.tokenisation import tokenise_lists
 
 __all__ = ["METRICS", "caption_metrics", "compare_captions", "metrics_with"]
@@ -77,7 +79,7 @@ def compare_captions(
         if name not in METRICS:
             raise UnknownNameError("metric of captions", name, METRICS)
     for candidates in captions.values():
-        require_pairs(candidates, references)
+        require_pairs(candidates, references, at_least=2 if "CIDEr-D" in metrics else 1)
     tokens = tokenise_lists([*captions.values(), *references], tokenizer)
     ours, theirs = tokens[: len(captions)], tokens[len(captions) :]
     found: list[dict[str, float]] = [{} for _ in captions]
@@ -85,35 +87,11 @@ def compare_captions(
         if "CIDEr-D" in metrics:
             scores["CIDEr-D"] = cider_of_tokens(candidates, theirs, tokenizer).value
         if any(name.startswith("BLEU") for name in metrics):
-            scores |= _bleu(candidates, theirs)
+            scores |= {f"BLEU-{n}": value for n, value in enumerate(bleu_of_tokens(candidates, theirs), start=1)}
         if "ROUGE-L" in metrics:
-            scores["ROUGE-L"] = _rouge(candidates, theirs)
+            per_image = rouge_l_of_tokens(candidates, theirs)
+            scores["ROUGE-L"] = sum(per_image) / len(per_image)
     if "METEOR" in metrics:
         for scores, value in zip(found, meteor_of_tokens(ours, theirs), strict=True):
             scores["METEOR"] = value
     return {name: {metric: scores[metric] for metric in metrics} for name, scores in zip(captions, found, strict=True)}
-
-
-def _bleu(candidates: Sequence[str], references: Sequence[list[str]]) -> dict[str, float]:
-    try:
-        from pycocoevalcap.bleu.bleu import Bleu
-    except ImportError as error:
-        raise MissingExtraError("pycocoevalcap", extra="eval") from error
-    values, _ = Bleu(4).compute_score(*_numbered(candidates, references), verbose=0)
-    return {f"BLEU-{n}": 100 * float(value) for n, value in enumerate(values, start=1)}
-
-
-def _rouge(candidates: Sequence[str], references: Sequence[list[str]]) -> float:
-    try:
-        from pycocoevalcap.rouge.rouge import Rouge
-    except ImportError as error:
-        raise MissingExtraError("pycocoevalcap", extra="eval") from error
-    value, _ = Rouge().compute_score(*_numbered(candidates, references))
-    return 100 * float(value)
-
-
-def _numbered(
-    candidates: Sequence[str], references: Sequence[list[str]]
-) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """References and candidates as pycocoevalcap takes them."""
-    return dict(enumerate(references)), {number: [text] for number, text in enumerate(candidates)}

@@ -13,11 +13,11 @@ __all__ = ["Score", "cider_d", "cider_of_tokens", "require_pairs"]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A CIDEr-D score.
+    """A score of captions, in the x100 units of papers.
 
     Args:
-        value: Mean over the photos, in the x100 units of papers: 0 to 1000, a person's caption of COCO about 85.
-        per_image: The same for each photo, in order.
+        value: Of all photos: CIDEr-D 0 to 1000 (a person's caption of COCO about 85), ROUGE-L and METEOR 0 to 100.
+        per_image: The same for each photo, in order. CIDEr-D's and ROUGE-L's mean is `value`; METEOR's is not.
         tokenizer: `"ptb"` or `"simple"`.
     """
 
@@ -81,16 +81,25 @@ def cider_of_tokens(candidates: Sequence[str], references: Sequence[Sequence[str
     return Score(sum(per_image) / len(per_image), per_image, tokenizer)
 
 
-def require_pairs(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+def require_pairs(candidates: Sequence[str], references: Sequence[Sequence[str]], *, at_least: int = 2) -> None:
     """Refuses what cannot be scored.
 
+    Args:
+        candidates: One a photo.
+        references: At least one a photo.
+        at_least: How many photos there must be: CIDEr-D needs two, whatever compares words alone one.
+
     Raises:
-        CaptionDataError: The numbers differ, a photo has no reference, or there is only one photo.
+        CaptionDataError: The numbers differ, a photo has no reference, or there are too few photos.
     """
     if len(candidates) != len(references):
         raise CaptionDataError(f"{len(candidates)} captions for {len(references)} photos; give one caption a photo.")
-    if len(candidates) < 2:
-        raise CaptionDataError(f"CIDEr-D over {len(candidates)} photos means nothing; give at least two.")
+    if len(candidates) < at_least:
+        raise CaptionDataError(
+            f"CIDEr-D over {len(candidates)} photos means nothing; give at least two."
+            if at_least > 1
+            else "There is no photo, so there is nothing to score; give at least one."
+        )
     for number, texts in enumerate(references):
         if isinstance(texts, str) or not texts:
             raise CaptionDataError(f"Photo {number} needs a list of at least one reference caption; found {texts!r}.")

@@ -9,12 +9,55 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from linmap.errors import MissingExtraError, MissingJavaError
+from linmap.evaluation.cider import Score, require_pairs
+from linmap.evaluation.tokenisation import tokenise_lists
 
-__all__ = ["meteor_of_tokens"]
+__all__ = ["meteor", "meteor_of_tokens"]
+
+
+def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+    """Scores one caption a photo by the words, stems, synonyms and paraphrases it shares with what people wrote.
+
+    Captions are PTB-tokenised, as for published scores; METEOR is Java itself, so there is no way around it.
+
+    Args:
+        candidates: One caption a photo.
+        references: At least one a photo; the best counts.
+
+    Returns:
+        0 to 100; `value` is made of the statistics of all photos together, not the mean of `per_image`.
+
+    Raises:
+        CaptionDataError: The numbers differ, there is no photo, or a photo has no reference.
+        MissingExtraError: pycocoevalcap is not installed.
+        MissingJavaError: There is no Java, or it failed.
+
+    Example:
+        >>> meteor(["a dog runs"], [["a dog is running", "grass"]]).value  # doctest: +SKIP
+        43.7
+    """
+    require_pairs(candidates, references, at_least=1)
+    ours, *theirs = tokenise_lists([candidates, *references], "ptb")
+    [(value, per_image)] = _scores([ours], theirs)
+    return Score(value, tuple(per_image), "ptb")
 
 
 def meteor_of_tokens(captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> list[float]:
     """The score of several captioners on the same photos, 0 to 100, of the statistics of all photos together.
+
+    Args:
+        captions: For each captioner its tokenised captions, one a photo.
+        references: At least one a photo, tokenised likewise.
+
+    Raises:
+        MissingExtraError: pycocoevalcap is not installed.
+        MissingJavaError: There is no Java, or it failed.
+    """
+    return [value for value, _ in _scores(captions, references)]
+
+
+def _scores(captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> list[tuple[float, list[float]]]:
+    """The score of each captioner, and of each of its captions.
 
     The jar is run here, and not by pycocoevalcap's wrapper, which waits for ever when Java dies.
 
@@ -57,13 +100,16 @@ def meteor_of_tokens(captions: Sequence[Sequence[str]], references: Sequence[Seq
             run.communicate()
 
 
-def _score(run: subprocess.Popen[str], candidates: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+def _score(
+    run: subprocess.Popen[str], candidates: Sequence[str], references: Sequence[Sequence[str]]
+) -> tuple[float, list[float]]:
     statistics = [
         _ask(run, " ||| ".join(["SCORE", *map(_line, texts), _line(candidate)]))
         for candidate, texts in zip(candidates, references, strict=True)
     ]
     answers = [_ask(run, " ||| ".join(["EVAL", *statistics]))] + [_answer(run) for _ in candidates]
-    return 100 * float(answers[-1])  # those before it are of single photos
+    *per_image, value = (100 * float(answer) for answer in answers)
+    return value, per_image
 
 
 def _ask(run: subprocess.Popen[str], question: str) -> str:
