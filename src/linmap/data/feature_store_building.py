@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +16,6 @@ from torch import Tensor
 from transformers import BaseImageProcessor
 
 from linmap.data.ahead import answers_in_order, photo_pixels
-from linmap.data.captions import Captioned
 from linmap.data.feature_identity import FeatureIdentity
 from linmap.data.feature_store_files import (
     DTYPES,
@@ -31,7 +28,7 @@ from linmap.data.feature_store_files import (
 from linmap.data.images import Photo, UnreadableImages
 from linmap.errors import FeatureStoreError, UnknownNameError, UnreadableImageError
 
-__all__ = ["Extracted", "PhotoShard", "PlacedPhoto", "extract_features", "photos_in_shards", "rows_of_a_shard"]
+__all__ = ["BAR", "Extracted", "PhotoShard", "PlacedPhoto", "extract_features", "rows_of_a_shard"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +37,9 @@ SHARD_ROWS = 1024
 
 SHARD_BYTES = 128 << 20
 """Features in a shard, at most, in bytes, where the store cuts the shards itself."""
+
+BAR = "linmap.features"
+"""Name of the progress bar, for those who turn others off."""
 
 
 class PlacedPhoto(NamedTuple):
@@ -65,12 +65,13 @@ class PhotoShard:
     Args:
         name: Of the shard, such as `"00001"`.
         facts: What the index says of it besides, ready for JSON; of another source they are others.
-        photos: Gives the photos, in an order that is the same each time; called when it is the shard's turn.
+        photos: Gives the photos, in an order that is the same each time, and what the source itself has unreadable;
+            called when it is the shard's turn.
     """
 
     name: str
     facts: Mapping[str, Any]
-    photos: Callable[[], Sequence[PlacedPhoto]]
+    photos: Callable[[], tuple[Sequence[PlacedPhoto], Sequence[UnreadableImageError]]]
 
 
 @dataclass(frozen=True)
@@ -107,21 +108,6 @@ def checked_dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise UnknownNameError("dtype", name, DTYPES)
     return DTYPES[name]
-
-
-def photos_in_shards(captioned: Sequence[Captioned], keys: Sequence[str], rows: int) -> list[PhotoShard]:
-    """Captioned photos cut into shards of so many rows; their keys and captions decide what the index says of each."""
-
-    def placed(first: int) -> list[PlacedPhoto]:
-        part = zip(keys[first : first + rows], captioned[first : first + rows], strict=True)
-        return [PlacedPhoto(key, photo.image, photo.captions, photo.split) for key, photo in part]
-
-    shards = []
-    for number, first in enumerate(range(0, len(captioned), rows), start=1):
-        said = [[photo.key, photo.captions, photo.split] for photo in placed(first)]
-        facts = {"photos": len(said), "sha256": hashlib.sha256(json.dumps(said).encode()).hexdigest()}
-        shards.append(PhotoShard(f"{number:05d}", facts, lambda first=first: placed(first)))  # type: ignore[misc]
-    return shards
 
 
 def extract_features(
@@ -199,10 +185,6 @@ def extract_features(
     )
 
 
-BAR = "linmap.features"
-"""Name of the progress bar, for those who turn others off."""
-
-
 def _extract(
     shard: PhotoShard,
     encode: Callable[[Tensor], Tensor],
@@ -214,9 +196,10 @@ def _extract(
     unreadable: UnreadableImages,
     bar: tqdm,
 ) -> dict[str, Any]:
-    photos = shard.photos()
+    photos, broken = shard.photos()
+    unreadable.leave_out(*broken)
     kept: list[PlacedPhoto] = []
-    errors: list[tuple[str, str]] = []
+    errors = [(error.image, error.reason) for error in broken]
 
     def pixels(placed: PlacedPhoto) -> Tensor:
         return photo_pixels(placed.photo() if callable(placed.photo) else placed.photo, image_processor)

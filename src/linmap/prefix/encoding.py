@@ -1,14 +1,23 @@
-"""What an image becomes before the linear layer: the encoder's grid, averaged, or its pooled feature."""
+"""What an image becomes before the linear layer, the encoder's grid or its pooled feature; and whose it is."""
 
 from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from linmap.encoders import ImageEncoder
+from linmap.data.feature_identity import FeatureIdentity
+from linmap.encoders import ImageEncoder, ImageEncoderConfig
 from linmap.prefix.splicing import pool_grid
 
-__all__ = ["frozen_features"]
+if TYPE_CHECKING:
+    from transformers import BaseImageProcessor
+
+__all__ = ["encoder_config", "feature_identity", "frozen_features"]
+
+ARCHITECTURE = ("library", "architecture", "model_args", "feature_dim", "pooled_dim", "grid", "image_size")
 
 
 def frozen_features(encoder: ImageEncoder, pixel_values: Tensor, *, features: str, grid_size: int | None) -> Tensor:
@@ -29,3 +38,31 @@ def frozen_features(encoder: ImageEncoder, pixel_values: Tensor, *, features: st
         return encoder.pooled_features(pixel_values)
     grid = encoder.grid_features(pixel_values)
     return grid if grid_size is None else pool_grid(grid, encoder.grid, grid_size)
+
+
+def feature_identity(
+    config: ImageEncoderConfig, image_processor: BaseImageProcessor | None, *, features: str, grid_size: int | None
+) -> FeatureIdentity:
+    """Whose features `frozen_features` gives.
+
+    Args:
+        config: Of the encoder.
+        image_processor: The preprocessing in front of it; None takes the one that its configuration holds.
+        features: As there.
+        grid_size: As there.
+    """
+    preprocessing = config.preprocessing if image_processor is None else json.loads(image_processor.to_json_string())
+    return FeatureIdentity(
+        encoder=dict(config.fingerprint or {}),
+        preprocessing=dict(preprocessing or {}),
+        architecture={name: getattr(config, name) for name in ARCHITECTURE},
+        features=features,
+        grid_size=grid_size,
+    )
+
+
+def encoder_config(identity: FeatureIdentity) -> ImageEncoderConfig:
+    """The configuration of the encoder that made some features, with which a model names it without having it."""
+    return ImageEncoderConfig(
+        **identity.architecture, fingerprint=dict(identity.encoder), preprocessing=dict(identity.preprocessing)
+    )

@@ -11,6 +11,7 @@ from transformers import set_seed
 from linmap.data.caption_files import Format
 from linmap.data.captions import Captioned, from_dataset, load_split, read_captions
 from linmap.data.images import UnreadableImages
+from linmap.data.magma import read_magma
 from linmap.recipes.schema import ModelRecipe, Recipe
 from linmap.recipes.sections import CaptionedPhotosRecipe
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["assemble_model", "outline_model", "read_photos", "read_splits"]
+__all__ = ["assemble_model", "encoder_arguments", "outline_model", "read_photos", "read_splits"]
 
 
 def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisionPrefixProcessor]:
@@ -35,7 +36,7 @@ def assemble_model(recipe: Recipe) -> tuple[LinearVisionPrefixModel, LinearVisio
         said.encoder,
         said.language_model,
         **_shape(said),
-        encoder_kwargs=_encoder_arguments(said) or None,
+        encoder_kwargs=encoder_arguments(said) or None,
         dtype=getattr(torch, said.language_model_dtype),
         gguf_file=said.gguf_file,
     )
@@ -53,7 +54,7 @@ def outline_model(recipe: Recipe) -> LinearVisionPrefixModel:
         said.encoder,
         said.language_model,
         **_shape(said),
-        encoder_kwargs=_encoder_arguments(said),
+        encoder_kwargs=encoder_arguments(said),
         dtype=getattr(torch, said.language_model_dtype),
         gguf_file=said.gguf_file,
     )
@@ -69,7 +70,7 @@ def _shape(said: ModelRecipe) -> dict[str, Any]:
     }
 
 
-def _encoder_arguments(said: ModelRecipe) -> dict[str, Any]:
+def encoder_arguments(said: ModelRecipe) -> dict[str, Any]:
     """What `load_encoder` is told beside the name."""
     arguments: dict[str, Any] = {}
     if not said.encoder_pretrained:
@@ -113,7 +114,7 @@ def read_photos(
     """Photos with their captions, from a file or a dataset.
 
     Args:
-        captions: Captions file; for the format `datasets` the name or folder of a dataset.
+        captions: Captions file; for the format `datasets` the name or folder of a dataset, for `magma` a folder.
         images: Folder of the photos of a captions file.
         split: Split to read; None takes all.
         format: As a recipe says it.
@@ -125,6 +126,8 @@ def read_photos(
     if format == "datasets":
         loaded = load_split(captions, split)
         return from_dataset(loaded, image_column=image_column, caption_column=caption_column, **cleaning)
+    if format == "magma":
+        return read_magma(captions, unreadable=unreadable, **cleaning)
     known = cast("Format", format)
     return read_captions(captions, images or "", split, known, unreadable=unreadable, **cleaning)
 
