@@ -21,11 +21,13 @@ __all__ = [
     "Captioned",
     "DatasetCaptions",
     "caption_examples",
+    "checked_captions",
     "from_dataset",
     "load_split",
     "normalise_caption",
     "photo_of_cell",
     "read_captions",
+    "without_missing",
 ]
 
 logger = logging.getLogger(__name__)
@@ -107,10 +109,10 @@ def read_captions(
     records = _joined(records, Path(images), path)
     options = {"lowercase": lowercase, "strip_final_period": strip_final_period}
     read = [
-        Captioned(Path(images) / one.name, _checked(one.captions, one.name, options), one.split, one.domain)
+        Captioned(Path(images) / one.name, checked_captions(one.captions, one.name, options), one.split, one.domain)
         for one in records
     ]
-    return _without_missing(read, Path(images), unreadable if unreadable is not None else UnreadableImages())
+    return without_missing(read, Path(images), unreadable if unreadable is not None else UnreadableImages())
 
 
 def from_dataset(
@@ -227,7 +229,7 @@ class DatasetCaptions(Sequence[Captioned]):
         captions = [captions] if isinstance(captions, str) else captions
         return Captioned(
             photo_of_cell(row[self.image_column], name, self.image_column),
-            _checked(captions, name, self._options),
+            checked_captions(captions, name, self._options),
             self._split,
         )
 
@@ -272,7 +274,8 @@ def _joined(records: list[CaptionRecord], images: Path, path: str | Path) -> lis
     return list(found.values())
 
 
-def _checked(captions: Sequence[Any] | None, name: str, options: dict[str, bool]) -> tuple[str, ...]:
+def checked_captions(captions: Sequence[Any] | None, name: str, options: dict[str, bool]) -> tuple[str, ...]:
+    """The captions of the photo `name`, cleaned by `normalise_caption`; what is no text is named."""
     if not captions:
         raise CaptionDataError(f"{name} has no caption; caption it or take it out.")
     kept = []
@@ -290,7 +293,8 @@ def _checked(captions: Sequence[Any] | None, name: str, options: dict[str, bool]
     return tuple(kept)
 
 
-def _without_missing(read: list[Captioned], images: Path, unreadable: UnreadableImages) -> list[Captioned]:
+def without_missing(read: list[Captioned], images: Path, unreadable: UnreadableImages) -> list[Captioned]:
+    """Those of `read` whose photo lies in the folder `images` or below; the others are counted and named."""
     if not is_folder(images):
         raise CaptionDataError(f"There is no folder of photos {images}; check the path.")
     listed: dict[Path, set[str]] = {}  # one listing a folder, instead of one look-up a photo

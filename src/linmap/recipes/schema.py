@@ -6,10 +6,11 @@ A field without a default must be said. The types are checked by `linmap.recipes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from linmap.errors import RecipeError
 from linmap.recipes.ranges import above_zero, at_least, one_of, share
-from linmap.recipes.sections import DTYPES, CaptionedPhotosRecipe, OptimiserRecipe
+from linmap.recipes.sections import DTYPES, FORMATS, STREAMED, CaptionedPhotosRecipe, OptimiserRecipe
 
 __all__ = [
     "DataRecipe",
@@ -102,11 +103,21 @@ class DataRecipe(CaptionedPhotosRecipe):
         max_caption_tokens: Longest caption in tokens, eos excluded; longer ones are cut. None: no limit.
     """
 
+    formats: ClassVar[tuple[str, ...]] = (*FORMATS, STREAMED)
+
     max_caption_tokens: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least("data.max_caption_tokens", self.max_caption_tokens, 1)
+        if self.format == STREAMED and self.precompute_features:
+            raise RecipeError(
+                "data.precompute_features keeps the features of all photos in memory, which shards are not made for: "
+                "set it to false, or extract the features once with linmap features extract and train from those "
+                "(data.format: features)."
+            )
+        if self.format == STREAMED and self.train_photos is not None:
+            raise RecipeError("data.train_photos cannot be said of shards: name fewer of them as data.captions.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,4 +265,17 @@ class Recipe:
             raise RecipeError(
                 "model.trained_encoder is true, and features that are computed once would not change with the "
                 "encoder: set data.precompute_features to false."
+            )
+        if self.data.format == STREAMED and not self.model.is_blind:
+            self._refuse_what_needs_all_photos()
+
+    def _refuse_what_needs_all_photos(self) -> None:
+        if self.initialisation.method != "default":
+            raise RecipeError(
+                "initialisation.method 'ridge' looks at all photos before the first step, and data.format is "
+                f"{STREAMED!r}: set it to 'default'."
+            )
+        if self.training.length_grouped:
+            raise RecipeError(
+                f"training.length_grouped sorts all captions, and data.format is {STREAMED!r}: set it to false."
             )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from linmap.errors import RecipeError
 from linmap.recipes.ranges import above_zero, at_least, at_most, one_of, share
 
-__all__ = ["DTYPES", "CaptionedPhotosRecipe", "OptimiserRecipe"]
+__all__ = ["DTYPES", "FORMATS", "STREAMED", "WITHOUT_FOLDER", "CaptionedPhotosRecipe", "OptimiserRecipe"]
 
 DTYPES = ("float32", "bfloat16", "float16")
-FORMATS = ("flickr8k", "coco", "karpathy", "datasets", "webdataset")
-WITHOUT_FOLDER = ("datasets", "webdataset")
+FORMATS = ("flickr8k", "coco", "karpathy", "nocaps", "magma", "datasets")
+STREAMED = "webdataset"
+WITHOUT_FOLDER = ("magma", "datasets", STREAMED)
+WITHOUT_SPLITS = ("magma", STREAMED)
 SCHEDULES = ("cosine", "linear", "constant")
 LARGEST_SEED = 2**32 - 1  # of NumPy
 
@@ -22,12 +25,16 @@ class CaptionedPhotosRecipe:
     """Which photos and captions, and what is done to them before training.
 
     Args:
-        captions: Captions file; for `format: datasets` the name or folder of a dataset. Relative to where the
+        captions: Captions file; for `format: datasets` the name or folder of a dataset, for `magma` a folder, for
+            `webdataset` a folder of shards or a pattern such as `cc3m/{00000..00331}.tar`. Relative to where the
             command runs.
-        images: Folder of the photos (not used by `format: datasets`).
+        images: Folder of the photos (not used by `datasets`, `magma` and `webdataset`).
         format: `flickr8k` (one JSON list with file, captions, split), `coco` (captions JSON), `karpathy` (JSON of
-            images with sentences and split) or `datasets`.
+            images with sentences and split), `nocaps` (its JSON), `magma` (a JSON file for each photo, as MAGMA's code
+            has it), `datasets`, or for a linear vision prefix `webdataset` (tar shards as img2dataset writes them,
+            streamed).
         train_split: Split to learn from. None takes all: a COCO file is one split, and `validation_captions` another.
+            Shards and MAGMA's folders have no splits.
         validation_split: Split that chooses the weights to keep.
         validation_captions: Captions file of the validation split where it is another file.
         validation_images: Folder of its photos where it is another folder.
@@ -40,7 +47,11 @@ class CaptionedPhotosRecipe:
         precompute_features: Run what goes through a frozen part through it once, before training. Keeps the features
             of all photos in memory.
         feature_dtype: Number type of the precomputed features in memory and on disk.
+        workers: Worker processes that decode photos while the model computes; 0: none. Of `webdataset` each reads
+            shards of its own. Not used where features are precomputed.
     """
+
+    formats: ClassVar[tuple[str, ...]] = FORMATS
 
     captions: str
     images: str | None = None
@@ -57,12 +68,19 @@ class CaptionedPhotosRecipe:
     unreadable_limit: int = 0
     precompute_features: bool = True
     feature_dtype: str = "float16"
+    workers: int = 0
 
     def __post_init__(self) -> None:
-        one_of("data.format", self.format, FORMATS)
+        one_of("data.format", self.format, self.formats)
         one_of("data.feature_dtype", self.feature_dtype, DTYPES)
         at_least("data.train_photos", self.train_photos, 1)
         at_least("data.unreadable_limit", self.unreadable_limit, 0)
+        at_least("data.workers", self.workers, 0)
+        if self.format in WITHOUT_SPLITS and (self.train_split, self.validation_split) != (None, None):
+            raise RecipeError(
+                f"data.format {self.format!r} has no splits: set data.train_split and data.validation_split to null, "
+                "and name other photos as data.validation_captions."
+            )
         if self.format not in WITHOUT_FOLDER and self.images is None:
             raise RecipeError(f"data.images is missing: format {self.format!r} needs the folder that holds the photos.")
         self._refuse_to_validate_on_training_photos()

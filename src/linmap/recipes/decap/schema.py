@@ -12,7 +12,7 @@ from linmap.errors import RecipeError
 from linmap.recipes.decap.model_schema import DeCapModelRecipe
 from linmap.recipes.ranges import above_zero, at_least, at_most, one_of, share
 from linmap.recipes.schema import TOKENIZERS, GenerationRecipe
-from linmap.recipes.sections import DTYPES, FORMATS, OptimiserRecipe
+from linmap.recipes.sections import DTYPES, FORMATS, WITHOUT_FOLDER, OptimiserRecipe
 
 __all__ = [
     "DeCapDataRecipe",
@@ -165,10 +165,10 @@ class PhotosRecipe:
     """Captioned photos to measure on; nothing is learned from them.
 
     Args:
-        captions: Captions file; for `format: datasets` the name or folder of a dataset. Relative to where the command
-            runs.
-        images: Folder of the photos (not used by `format: datasets`).
-        format: `flickr8k`, `coco`, `karpathy` or `datasets`; see `linmap.data.read_captions`.
+        captions: Captions file; for `format: datasets` the name or folder of a dataset, for `magma` a folder. Relative
+            to where the command runs.
+        images: Folder of the photos (not used by `datasets` and `magma`).
+        format: `flickr8k`, `coco`, `karpathy`, `nocaps`, `magma` or `datasets`; see `linmap.data.read_captions`.
         split: Split to measure on; None takes all.
         limit: Only the first so many photos; None: all.
         tokenizer: `ptb` (needs Java; comparable with published scores) or `simple`.
@@ -188,7 +188,7 @@ class PhotosRecipe:
         one_of("evaluation.photos.tokenizer", self.tokenizer, TOKENIZERS)
         at_least("evaluation.photos.limit", self.limit, 2)
         at_least("evaluation.photos.unreadable_limit", self.unreadable_limit, 0)
-        if self.format != "datasets" and self.images is None:
+        if self.format not in WITHOUT_FOLDER and self.images is None:
             raise RecipeError(
                 f"evaluation.photos.images is missing: format {self.format!r} needs the folder that holds the photos."
             )
