@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from linmap import DeCapModel
+from linmap import DeCapModel, LinearVisionPrefixModel
 from linmap.cli import convert
 from linmap.conversion import decap
 
@@ -47,3 +47,11 @@ def test_the_command_says_what_it_needs(linmap):
 
 def test_the_command_offers_the_clip_that_conversion_takes_by_itself():
     assert convert.ORIGINAL_DUAL_ENCODER == decap.ORIGINAL_DUAL_ENCODER
+
+
+def test_a_released_projection_becomes_a_folder(linmap, tiny_lm_dir, tmp_path):
+    torch.save(torch.nn.Linear(2048, 16).state_dict(), tmp_path / "proj.ckpt")
+    asked = ("--recipe", "limber-nfrn50", "--set", f"lm={tiny_lm_dir('gptj')}", "--out", tmp_path / "model")
+    ran = linmap("convert", "limber", tmp_path / "proj.ckpt", *asked)
+    assert (ran.code, ran.out, ran.err) == (0, f"Wrote {tmp_path / 'model'}\n", "")
+    assert LinearVisionPrefixModel.from_pretrained(tmp_path / "model", encoder=False).config.feature_dim == 2048

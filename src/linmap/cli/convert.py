@@ -16,12 +16,42 @@ def register(app: typer.Typer) -> None:
     """Adds the command group to the program."""
     group = typer.Typer(no_args_is_help=True)
     group.callback()(_group)
+    group.command(name="limber", no_args_is_help=True)(limber)
     group.command(name="decap", no_args_is_help=True)(decap)
     app.add_typer(group, name="convert")
 
 
 def _group() -> None:
     """Make models of linmap from the checkpoints of a method's original code."""
+
+
+def limber(
+    projection: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A projection as released: proj.ckpt.")],
+    recipe: Annotated[str, typer.Option(metavar="RECIPE", help="The recipe of its row in the paper, or a YAML file.")],
+    out: Annotated[Path, typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder to write, new or empty.")],
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the recipe; may be repeated."),
+    ] = None,
+) -> None:
+    """Convert a projection that LiMBeR's authors released.
+
+    Neither the encoder nor the language model is loaded, and no code in the file is run; the folder names both, and
+    loading it finds them. clip_linear belongs to limber-clip-rn50x16, nfrn50_4096_linear to limber-nfrn50, beit_linear
+    to limber-beit-large, beit_ft_linear to limber-beit-large-ft.
+
+    [bold]Examples[/bold]
+
+      linmap convert limber clip_linear/proj.ckpt --recipe limber-clip-rn50x16 --out limber-clip
+
+      linmap caption dog.jpg --model limber-clip
+    """
+    from linmap.cli.messages import quiet_libraries
+
+    quiet_libraries()
+    from linmap.conversion import convert_limber
+
+    typer.echo(f"Wrote {convert_limber(projection, out, recipe=recipe, overrides=change or [])}")
 
 
 def decap(

@@ -1,5 +1,6 @@
 """Checkpoints of the methods' original code, made into models of linmap."""
 
 from linmap.conversion.decap import convert_decap, original_decap
+from linmap.conversion.limber import convert_limber, original_projection
 
-__all__ = ["convert_decap", "original_decap"]
+__all__ = ["convert_decap", "convert_limber", "original_decap", "original_projection"]
