@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from linmap.errors import EvaluationError, MissingExtraError, UnknownNameError
+from linmap.errors import EvaluationError, UnknownNameError
+from linmap.evaluation.bleu import bleu_of_tokens
 from linmap.evaluation.caption_metrics import METRICS
 from linmap.evaluation.cider import cider_of_tokens, require_pairs
 from linmap.evaluation.meteor import meteor_of_tokens
+from linmap.evaluation.rouge_l import rouge_l_of_tokens
 from linmap.evaluation.tokenisation import tokenise_lists
 
 __all__ = ["ENTIRE", "CaptionScores", "score_captions"]
@@ -130,9 +132,9 @@ def _scored(
         if "CIDEr-D" in metrics:
             per_photo["CIDEr-D"] = cider_of_tokens(candidates, references, tokenizer).per_image
         if "ROUGE-L" in metrics:
-            per_photo["ROUGE-L"] = _rouge(candidates, references)
+            per_photo["ROUGE-L"] = rouge_l_of_tokens(candidates, references)
         if any(name.startswith("BLEU") for name in metrics):
-            scores |= _bleu(candidates, references)
+            scores |= {f"BLEU-{n}": value for n, value in enumerate(bleu_of_tokens(candidates, references), start=1)}
         scores |= {name: sum(values) / len(values) for name, values in per_photo.items()}
         found.append(CaptionScores(scores, len(references), per_photo))
     if "METEOR" in metrics:
@@ -143,25 +145,3 @@ def _scored(
         one.scores.clear()
         one.scores.update(asked)
     return found
-
-
-def _bleu(candidates: Sequence[str], references: Sequence[list[str]]) -> dict[str, float]:
-    try:
-        from pycocoevalcap.bleu.bleu import Bleu
-    except ImportError as error:
-        raise MissingExtraError("pycocoevalcap", extra="eval") from error
-    values, _ = Bleu(4).compute_score(dict(enumerate(references)), _numbered(candidates), verbose=0)
-    return {f"BLEU-{n}": 100 * float(value) for n, value in enumerate(values, start=1)}
-
-
-def _rouge(candidates: Sequence[str], references: Sequence[list[str]]) -> tuple[float, ...]:
-    try:
-        from pycocoevalcap.rouge.rouge import Rouge
-    except ImportError as error:
-        raise MissingExtraError("pycocoevalcap", extra="eval") from error
-    _, values = Rouge().compute_score(dict(enumerate(references)), _numbered(candidates))
-    return tuple(100 * float(value) for value in values)
-
-
-def _numbered(candidates: Sequence[str]) -> dict[int, list[str]]:
-    return {number: [text] for number, text in enumerate(candidates)}

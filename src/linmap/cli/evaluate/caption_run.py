@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
 
     found = []
     if run.folder is not None:
+        _require_folder(run.folder)
         _require_photos(run.folder / CAPTIONS, run)
     for model in models:
         decoding = decoding_of(generation_config(model), run.num_beams)
@@ -115,6 +117,16 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
                 captions.start_over()  # the random numbers begin anew
             found.append(Pass(model, control, decoding, captions))
     return found
+
+
+def _require_folder(folder: Path) -> None:
+    """Makes the folder of the results: what cannot be written is said before the hours, not after them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFolderError(f"{folder} cannot be made ({error.strerror}); name another folder.") from error
+    if not os.access(folder, os.W_OK):
+        raise OutputFolderError(f"Nothing can be written in {folder}; name another folder.")
 
 
 def _require_photos(folder: Path, run: Run) -> None:
@@ -139,37 +151,36 @@ def complete(passes: Iterable[Pass], run: Run, unreadable: UnreadableImages) -> 
     """
     from linmap.cli.progress import ProgressBar
 
-    known: set[str] = set()
+    paths = {name: str(record.image) for name, record in zip(run.names, run.records, strict=True)}
     captioner: Captioner | None = None
     for one in passes:
         if one.control is None:
             captioner = None  # the model before is given up first
         for answer in one.captions.done:
-            _count(answer, known, unreadable)
+            _count(answer, paths, unreadable)
         if not one.captions.missing:
             continue
         captioner = captioner or load_seeing(one.model, run.device, run.dtype)
         untrained = nullcontext() if one.control is None else untrained_encoder(captioner, run.seed)
         with untrained, ProgressBar(f"Captioning: {one.name}", one.captions.missing) as bar:
-            one.captions.complete(_writing(one, captioner, run, known, unreadable), bar.advance)
+            one.captions.complete(_writing(one, captioner, run, paths, unreadable), bar.advance)
 
 
-def _writing(one: Pass, captioner: Captioner, run: Run, known: set[str], unreadable: UnreadableImages) -> Any:
+def _writing(one: Pass, captioner: Captioner, run: Run, paths: dict[str, str], unreadable: UnreadableImages) -> Any:
     """From the place of the first missing photo to its caption and all that follow."""
 
     def write(start: int) -> Iterable[WrittenCaption]:
         answers = captioned(captioner, run.records[start:], run.names[start:], one.decoding, run.batch_size)
         for answer in answers:
-            _count(answer, known, unreadable)
+            _count(answer, paths, unreadable)
             yield answer
 
     return write
 
 
-def _count(answer: WrittenCaption, known: set[str], unreadable: UnreadableImages) -> None:
-    """Counts a photo that cannot be read, once whatever number of captioners could not."""
+def _count(answer: WrittenCaption, paths: dict[str, str], unreadable: UnreadableImages) -> None:
+    """Counts a photo that cannot be read, once whatever number of captioners could not: it leaves `paths` then."""
     from linmap.errors import UnreadableImageError
 
-    if answer.error is not None and answer.image not in known:
-        known.add(answer.image)
-        unreadable.leave_out(UnreadableImageError(answer.image, answer.error))
+    if answer.error is not None and (path := paths.pop(answer.image, None)) is not None:
+        unreadable.leave_out(UnreadableImageError(path, answer.error))
