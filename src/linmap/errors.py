@@ -23,6 +23,7 @@ __all__ = [
     "MemoryMismatchError",
     "MissingExtraError",
     "MissingJavaError",
+    "ModelCardError",
     "ModelNotFoundError",
     "OutputFolderError",
     "PhotoNotFoundError",
@@ -139,6 +140,10 @@ class UnavailableDeviceError(LinmapError, ValueError):
 
 class ModelNotFoundError(LinmapError, OSError):
     """A model that was named is neither a folder of ours nor to be had from the Hub."""
+
+
+class ModelCardError(LinmapError, ValueError):
+    """A model card cannot be added to; the message says why and what to do. The scores are not lost with it."""
 
 
 class UnreadableImageError(LinmapError, OSError):

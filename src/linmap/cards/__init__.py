@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from linmap.cards.card import model_card, write_model_card
+from linmap.cards.updating import update_model_card
 
-__all__ = ["model_card", "write_model_card"]
+__all__ = ["model_card", "update_model_card", "write_model_card"]

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["ScoreTable", "score_tables"]
 
-_HOW = ("dataset", "split", "photos", "texts", "tokenizer", "decoding")  # measured alike, if these agree
+_HOW = ("dataset", "split", "domain", "photos", "texts", "tokenizer", "decoding")  # measured alike, if these agree
 _ITSELF = "this model"
 
 
