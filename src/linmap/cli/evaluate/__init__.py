@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from linmap.cli.evaluate.caption import caption
+from linmap.cli.evaluate.concepts import concepts
 from linmap.cli.evaluate.gap import gap
 from linmap.cli.evaluate.probe import probe
 from linmap.cli.evaluate.retrieval import retrieval
+from linmap.cli.evaluate.vqa import vqa
 from linmap.cli.evaluate.zero_shot import zero_shot
 
 __all__ = ["register"]
@@ -19,6 +21,8 @@ def register(app: typer.Typer) -> None:
     group.callback()(_group)
     for name, command in (
         ("caption", caption),
+        ("vqa", vqa),
+        ("concepts", concepts),
         ("retrieval", retrieval),
         ("zero-shot", zero_shot),
         ("probe", probe),
@@ -31,5 +35,6 @@ def register(app: typer.Typer) -> None:
 def _group() -> None:
     """Measure a model, with its control beside the score.
 
-    caption measures a model that writes captions; the others measure a dual encoder, which compares photos with texts.
+    caption and vqa measure a model that writes captions and answers; the others measure a dual encoder, which compares
+    photos with texts.
     """

@@ -1,0 +1,251 @@
+"""`linmap evaluate vqa`: answers to questions about photos, behind solved examples, beside those of a blind model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from linmap.cli.evaluate.options import MAX_SEED, AsJson, Device, MaxUnreadable, Photos, Split
+from linmap.cli.evaluate.vqa_run import BLIND, SEEING, Run, answer_all
+
+if TYPE_CHECKING:
+    from linmap.data.images import UnreadableImages
+    from linmap.data.questions import VisualQuestion
+    from linmap.data.support_sets import SupportSet
+
+__all__ = ["vqa"]
+
+
+class VqaControl(StrEnum):
+    """What answers are held against."""
+
+    NONE = "none"
+    BLIND = BLIND
+
+
+MOST_SHOTS = 64
+Questions = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help='Questions: JSON list of {"file", "question", "answer", "split"}, VQAv2\'s questions, or a dataset '
+        "(saved folder or organisation/name on the Hub).",
+    ),
+]
+
+
+def vqa(
+    context: typer.Context,
+    data: Questions,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the photos.", show_default="those of the dataset")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Answers of VQAv2.", show_default="in --data")
+    ] = None,
+    split: Split = None,
+    shots: Annotated[
+        str, typer.Option(metavar="N,N,…", help="Solved examples in front of a question, with commas between.")
+    ] = "0,1,2,4",
+    supports: Annotated[
+        int, typer.Option(min=1, help="Sets of examples; the photos are dealt out to them in turn.")
+    ] = 8,
+    support_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Questions that examples are drawn from.", show_default="--data, held out by photo"
+        ),
+    ] = None,
+    support_images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Their photos.", show_default="--images")
+    ] = None,
+    support_annotations: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Their answers, of VQAv2.", show_default="--annotations")
+    ] = None,
+    support_split: Annotated[
+        str | None, typer.Option(help="Split that examples are drawn from.", show_default="as --split")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the draw of the examples.")] = 0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Folder, or organisation/name on the Hub.", show_default="the bundled model"
+        ),
+    ] = None,
+    control: Annotated[VqaControl, typer.Option(help="What is measured beside the model.")] = VqaControl.BLIND,
+    limit: Photos = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at a time.")] = 32,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write answers, results.json, results.md and results.png there; the same command goes on where it "
+            "was cut off.",
+            show_default="nothing written",
+        ),
+    ] = None,
+    max_unreadable: MaxUnreadable = 0,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="Number format of the language model: auto, bfloat16, float16 or float32.")
+    ] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure answers to questions about photos, with solved examples in front: few-shot VQA as in the paper.
+
+    A prompt is "<image>Q: question A:", after n solved examples of that form, each with its photo on a line of its own.
+    [bold]blind[/bold], the paper's control, is the language model alone with the same texts and no image tokens: what
+    questions and examples give away without any photo. Keys and values of a set of examples are computed once.
+
+    Where every question has ten answers (VQAv2) the score is VQA accuracy, else exact match and WUPS at 0.9 and 0.0
+    (DAQUAR). Examples are about photos that no question is asked about: held out by the seed, or from --support-data,
+    --support-split.
+
+    [bold]Examples[/bold]
+
+      linmap evaluate vqa --data daquar.json --images photos/ --split train --output results/
+
+      linmap evaluate vqa --data questions_val.json --annotations answers_val.json --images val2014/
+      --support-data questions_train.json --support-annotations answers_train.json --support-images train2014/
+
+      linmap evaluate vqa --data daquar.json --images photos/ --shots 0,4 --supports 1 --limit 50 --json
+    """
+    from linmap.cli.devices import check_device, check_dtype, device_for
+
+    check_device(device)
+    check_dtype(dtype)
+    numbers = _shots(shots)
+    from linmap.cli.messages import no_bars_off_terminals, quiet_libraries
+
+    quiet_libraries()
+    no_bars_off_terminals()
+    from linmap.cli.evaluate.captioners import model_digest
+    from linmap.cli.evaluate.vqa_report import console_lines, markdown, report_of, scores_of
+    from linmap.cli.models import load_captioner, model_folder, read_config
+    from linmap.cli.study.options import command_line
+    from linmap.data.images import UnreadableImages
+    from linmap.data.support_sets import draw_supports
+    from linmap.errors import CaptioningError
+    from linmap.evaluation.vqa import plot_vqa, score_answers, vqa_metrics_for
+    from linmap.evaluation.written_answers import WrittenAnswers
+    from linmap.prefix.few_shot import MAX_ANSWER_TOKENS, question_prompt
+
+    folder = model_folder(model)
+    read_config(folder)  # a wrong one is said before the hours, not after them
+    unreadable = UnreadableImages(max_unreadable)
+    asked = _read(data, images, split, annotations, unreadable)
+    pool = None
+    if support_data is not None or support_split is not None:
+        pool = _read(
+            support_data or data,
+            support_images or images,
+            support_split,
+            support_annotations or (annotations if support_data is None else None),
+            unreadable,
+        )
+    drawn = draw_supports(asked, max(numbers), supports, seed, pool=pool, limit=limit)
+    questions = [question for support in drawn for question in support.questions]
+    metrics = vqa_metrics_for([question.answers for question in questions])
+    score_answers(["desk"], [["desk"] * 10], metrics)  # WordNet is fetched before the hours, not after them
+    decoding = {"do_sample": False, "num_beams": 1, "max_new_tokens": MAX_ANSWER_TOKENS}
+    identity = {
+        "model": model_digest(folder),
+        "questions": _digest(drawn),
+        "shots": max(numbers),
+        "decoding": decoding,
+        "device": device_for(device).type,
+        "dtype": dtype,
+    }
+    written = WrittenAnswers(None if output is None else output / "answers.jsonl", identity)
+    rows = [SEEING] if control is VqaControl.NONE else [SEEING, BLIND]
+    run = Run([one for one in drawn if one.questions], numbers, rows, batch_size)
+    captioner = load_captioner(model, device, dtype)
+    if captioner.model.encoder is None:
+        raise CaptioningError("This model holds no image encoder: it reads features, not photos. Name one that does.")
+    answer_all(captioner, run, written, unreadable)
+    scores, count, photos = scores_of(run, written, metrics)
+    report: dict[str, Any] = {
+        "rows": report_of(scores),
+        "metrics": list(metrics),
+        "shots": numbers,
+        "control": None if control is VqaControl.NONE else str(control),
+        "data": data,
+        "split": split,
+        "questions": count,
+        "photos": photos,
+        "left_out": len(unreadable.errors),
+        "supports": supports,
+        "support_data": f"{support_data or data}" + (f", split {support_split}" if support_split else ""),
+        "seed": seed,
+        "prompt": question_prompt("{question}", "<image>"),
+        "decoding": decoding,
+        "model": model or "the bundled model",
+        "command": command_line(context),
+    }
+    files: list[Path] = []
+    if output is not None:
+        from linmap.cli.evaluate.caption_report import results_json, write_file
+
+        files = [output / f"results.{kind}" for kind in ("json", "md", "png")]
+        write_file(files[0], results_json(report))
+        write_file(files[1], markdown(report, scores))
+        plot_vqa(scores, files[2])
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        _print(console_lines(report, scores), files)
+
+
+def _shots(text: str) -> list[int]:
+    numbers = []
+    for word in text.split(","):
+        if not word.strip().isdecimal() or int(word) > MOST_SHOTS:
+            raise typer.BadParameter(f"--shots: {word.strip()!r} is no whole number from 0 to {MOST_SHOTS}.")
+        numbers.append(int(word))
+    return sorted(set(numbers))
+
+
+def _read(
+    data: str, images: Path | None, split: str | None, annotations: Path | None, unreadable: UnreadableImages
+) -> list[VisualQuestion]:
+    """Questions of a file, or of a dataset where there is no such file."""
+    from linmap.data.questions import questions_from_dataset, read_questions
+    from linmap.data.text_files import is_file
+    from linmap.errors import QuestionDataError
+
+    if is_file(Path(data)) or data.endswith(".json"):
+        if images is None:
+            raise QuestionDataError(f"{data} names photos; say where they lie: --images DIR.")
+        return read_questions(data, images, split, annotations=annotations, unreadable=unreadable)
+    from linmap.data.captions import load_split
+
+    return questions_from_dataset(load_split(data, split))
+
+
+def _digest(supports: list[SupportSet]) -> str:
+    """Of everything that is asked and shown."""
+    facts = [
+        [[one.key, one.photo.rpartition("/")[2], one.question, one.shown] for one in part]
+        for support in supports
+        for part in (support.examples, support.questions)
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _print(lines: list[Any], files: list[Path]) -> None:
+    from rich.console import Console
+
+    from linmap.cli.evaluate.output import WIDE
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, emoji=False, width=WIDE)
+    for line in lines:
+        console.print(line, soft_wrap=isinstance(line, str))
+    said = f"written: {', '.join(map(str, files))}" if files else "nothing written; --output DIR keeps it"
+    console.print(said, soft_wrap=True)
