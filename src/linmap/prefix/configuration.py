@@ -31,6 +31,9 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
         num_image_tokens: Placeholders one image takes in `input_ids`. Follows from the above where there is an encoder
             or the features are pooled; needed for grid features without an encoder.
         projector_dropout: Probability of dropout on the projected vectors while training (0.1 in the paper's code).
+        trained_encoder: Whether the encoder learns with the projection, and is saved with it.
+        adapter_downsample: Puts a bottleneck adapter behind each MLP of the language model, so many times narrower than
+            its hidden states (MAGMA: 4); they learn and are saved with the projection. None: no adapters.
         image_token_id: Id of the placeholder. It never reaches the embedding table, which is never resized.
         backbones: Fingerprints of the frozen parts, under `"encoder"` and `"language_model"`.
         checkpoint_contents: `"projector"`: a checkpoint holds what was learned, and the frozen parts are found by
@@ -59,6 +62,8 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
     prefix_length: int = 1
     num_image_tokens: Any = None  # likewise
     projector_dropout: float = 0.0
+    trained_encoder: bool = False
+    adapter_downsample: int | None = None
     image_token_id: Any = None  # an int after checking
     backbones: dict | None = None
     checkpoint_contents: str = "projector"
@@ -99,10 +104,14 @@ class LinearVisionPrefixConfig(PreTrainedConfig):
                 f"grid_size={self.grid_size} was given with features='pooled', which has no grid. "
                 "Use features='grid', or set prefix_length."
             )
-        for name in ("grid_size", "prefix_length", "num_image_tokens", "feature_dim"):
+        for name in ("grid_size", "prefix_length", "num_image_tokens", "feature_dim", "adapter_downsample"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} is {value}; it must be at least 1.")
+        if self.trained_encoder and self.vision_config is None:
+            raise ConfigurationError(
+                "trained_encoder=True, and the model has no encoder. Give one, or leave trained_encoder out."
+            )
         if not 0.0 <= self.projector_dropout < 1.0:
             raise ConfigurationError(f"projector_dropout is {self.projector_dropout}; it must lie in [0, 1).")
 

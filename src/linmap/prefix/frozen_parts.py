@@ -6,14 +6,14 @@ import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from linmap import encoders, language
-from linmap.errors import ProjectionError
+from linmap.errors import ConfigurationError, ProjectionError
 from linmap.prefix.configuration import LinearVisionPrefixConfig
 from linmap.weights.records import hub_revision, is_verified, put_down, recorded_part
 
-__all__ = ["named_encoder", "own_encoder", "require_fit"]
+__all__ = ["named_encoder", "own_encoder", "require_fit", "trained_encoder"]
 
 
 def named_encoder(
@@ -45,6 +45,19 @@ def own_encoder(directory: Path, encoder_kwargs: Mapping[str, Any] | None) -> en
     encoder, found = loaded
     language.require_all_weights(f"encoder in {directory}", found)
     return encoder.requires_grad_(False)
+
+
+def trained_encoder(
+    config: LinearVisionPrefixConfig, given: str | encoders.ImageEncoder | Literal[False] | None
+) -> encoders.ImageEncoder | Literal[False]:
+    """The encoder of a checkpoint that learned with the projection, yet to be filled from it; False for none."""
+    if given is None:
+        return encoders.ImageEncoder(config.vision_config)
+    if given is not False:
+        raise ConfigurationError(
+            "The encoder of this checkpoint was trained and is part of it; it takes no other. Leave encoder out."
+        )
+    return False
 
 
 def require_fit(encoder: encoders.ImageEncoder, config: LinearVisionPrefixConfig) -> None:

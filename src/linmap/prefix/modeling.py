@@ -23,9 +23,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from linmap import encoders
 from linmap.errors import ConfigurationError
+from linmap.prefix.adapters import behind_mlps
 from linmap.prefix.checkpoints import PrefixCheckpoints
 from linmap.prefix.configuration import LinearVisionPrefixConfig
 from linmap.prefix.encoding import frozen_features
+from linmap.prefix.learned import learned_prefixes
 from linmap.prefix.placeholders import TextOnlyLogitsProcessors, without_placeholders
 from linmap.prefix.splicing import place_prefix, pool_grid, positions_of, scored_positions
 
@@ -38,7 +40,8 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
     """A frozen image encoder and a frozen causal language model, joined by one trained linear layer.
 
     An image becomes `config.num_image_tokens` vectors in the language model's input space (section 3 of the paper),
-    which stand in the text where the processor left placeholders. Only `projector` learns.
+    which stand in the text where the processor left placeholders. Only `projector` learns; the paper's controls let the
+    encoder learn with it (`config.trained_encoder`), and adapters in the language model (`config.adapter_downsample`).
 
     Args:
         config: What one image becomes, and the configurations of the frozen parts.
@@ -84,13 +87,22 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
             encoder = encoders.ImageEncoder(config.vision_config)
         if language_model is None:
             language_model = AutoModelForCausalLM.from_config(copy.deepcopy(config.text_config))
+        adapters = None
+        if config.adapter_downsample is not None:
+            language_model, adapters = behind_mlps(language_model, config.adapter_downsample)
         self.encoder = encoder or None
         self.language_model = language_model
+        self.adapters = adapters
         vectors = config.prefix_length if config.features == "pooled" else 1
         self.projector = nn.Linear(config.feature_dim, vectors * config.hidden_size)
         self.dropout = nn.Dropout(config.projector_dropout)
         for frozen in self.frozen_parts():
             frozen.requires_grad_(False).eval()
+        if config.trained_encoder and self.encoder is not None:
+            nn.Module.float(self.encoder).requires_grad_(True)
+        for part in (self.projector, self.adapters):
+            for module in [] if part is None else part.modules():
+                module._is_hf_initialized = True  # type: ignore[assignment]  # drawn as the papers' code draws them
         # the setter of the composite wiped the copy's attention; the language model itself was never touched
         config.text_config._attn_implementation = language_model.config._attn_implementation
         # Bloom and MPT have biases by distance in place of positions
@@ -98,14 +110,16 @@ class LinearVisionPrefixModel(PrefixCheckpoints, GenerationMixin):
         self._can_compile_fullgraph = language_model._can_compile_fullgraph
         self.generation_config = copy.deepcopy(language_model.generation_config)
         self.post_init()
-        self._keys_to_ignore_on_save = {key for key in self.state_dict() if not key.startswith("projector.")}
+        learned = learned_prefixes(config)
+        self._keys_to_ignore_on_save = {key for key in self.state_dict() if not key.startswith(learned)}
 
     def frozen_parts(self) -> list[PreTrainedModel]:
-        """The image encoder, if there is one, and the language model."""
-        return [part for part in (self.encoder, self.language_model) if part is not None]
+        """The image encoder, if there is one that does not learn, and the language model."""
+        encoder = None if self.config.trained_encoder else self.encoder
+        return [part for part in (encoder, self.language_model) if part is not None]
 
     def train(self, mode: bool = True) -> LinearVisionPrefixModel:
-        """Sets the mode of the projector; a part none of whose weights learn stays in eval mode."""
+        """Sets the mode of what learns; a part none of whose weights learn stays in eval mode."""
         super().train(mode)
         for part in self.frozen_parts():
             if not any(parameter.requires_grad for parameter in part.parameters()):

@@ -60,9 +60,7 @@ def write_results(
     plot_losses(state.log_history, folder.path / "loss.png")
     batch = recipe.training.batch_size * recipe.training.gradient_accumulation
     epochs = round(state.global_step * batch / facts.captions, 2)
-    write_model_card(
-        folder.path, backbones=model.config.backbones or {}, training=_card_facts(recipe, state, facts, epochs)
-    )
+    write_model_card(folder.path, **model.card_facts(), training=_card_facts(recipe, state, facts, epochs))
     log = {
         "steps": state.global_step,
         "epochs": epochs,

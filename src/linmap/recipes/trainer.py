@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-__all__ = ["CaptionTrainer", "OrderedTrainer", "load_learned", "train_to_the_end"]
+__all__ = ["CaptionTrainer", "OrderedTrainer", "give_own_rate", "load_learned", "train_to_the_end"]
 
 IGNORED_LABEL = -100
 
@@ -56,6 +56,7 @@ class CaptionTrainer(OrderedTrainer):
     Args:
         validation_numbers: Called at each evaluation; its numbers are logged as `eval_NAME`.
         shifted: Whether the model leaves the first label out, as it does where labels lie one place behind the logits.
+        encoder_learning_rate: Highest rate of the weights of `model.encoder` where they learn; None: that of the rest.
         **kwargs: What `OrderedTrainer` takes.
     """
 
@@ -64,13 +65,24 @@ class CaptionTrainer(OrderedTrainer):
         *,
         validation_numbers: Callable[[], dict[str, float]] | None = None,
         shifted: bool = True,
+        encoder_learning_rate: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._encoder_learning_rate = encoder_learning_rate
         self._validation_numbers = validation_numbers
         self._first_label = int(shifted)
         self._summed_loss = 0.0
         self._scored_tokens = 0
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The Trainer's own; the encoder's weights go into groups of their own, at their own rate."""
+        made = self.optimizer
+        optimizer = super().create_optimizer(model)
+        if made is None and self._encoder_learning_rate is not None:
+            encoder: Any = getattr(self.model, "encoder")  # noqa: B009 - the Trainer knows no such attribute
+            give_own_rate(optimizer, encoder.parameters(), self._encoder_learning_rate)
+        return optimizer
 
     def prediction_step(
         self,
@@ -107,6 +119,22 @@ class CaptionTrainer(OrderedTrainer):
                 numbers = self._validation_numbers()
             metrics |= {f"{metric_key_prefix}_{name}": value for name, value in numbers.items()}
         return output._replace(metrics=metrics)
+
+
+def give_own_rate(optimizer: torch.optim.Optimizer, weights: Iterable[nn.Parameter], rate: float) -> None:
+    """Moves some weights into groups of their own, each with the settings of the group it comes from but for the rate.
+
+    Args:
+        optimizer: Before its first step, and before a schedule is made of its rates.
+        weights: Which; those that it does not hold are passed over.
+        rate: Their learning rate.
+    """
+    own = {id(weight) for weight in weights}
+    for group in list(optimizer.param_groups):
+        moved = [weight for weight in group["params"] if id(weight) in own]
+        if moved:
+            group["params"] = [weight for weight in group["params"] if id(weight) not in own]
+            optimizer.add_param_group({**group, "params": moved, "lr": rate})
 
 
 def train_to_the_end(trainer: Trainer, checkpoint: Path | None, load: Callable[[Path], None]) -> None:
