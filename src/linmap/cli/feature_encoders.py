@@ -117,6 +117,7 @@ def _encoding(
     from linmap.prefix.encoding import feature_identity, frozen_features
 
     encoder.to(device_for(device))  # type: ignore[arg-type]  # transformers' wrapper hides the signature
+    encoder.config.dtype = encoder.dtype  # as a checkpoint that names it has it
     processor = image_processor or image_processor_for(encoder.config)
     return Encoding(
         partial(frozen_features, encoder, features=features, grid_size=grid_size),

@@ -22,7 +22,8 @@ class FeatureIdentity:
         encoder: Fingerprint of the encoder's weights (`Fingerprint.to_dict()`).
         preprocessing: The image processor, as its configuration holds it.
         architecture: What else the configuration of the encoder says: `library`, `architecture`, `model_args`,
-            `feature_dim`, `pooled_dim`, `grid`, `image_size`. With it a model names its encoder without having it.
+            `feature_dim`, `pooled_dim`, `grid`, `image_size`, `dtype`. With it a model names its encoder without having
+            it.
         features: `"grid"` or `"pooled"`.
         grid_size: Side of the grid that the encoder's own is averaged to, in cells; None is the encoder's own.
     """
@@ -64,12 +65,14 @@ class FeatureIdentity:
         """
         return cls(**{field.name: facts[field.name] for field in fields(cls)})
 
-    def require(self, wanted: FeatureIdentity, directory: str) -> None:
+    def require(self, wanted: FeatureIdentity, directory: str, *, outlined: bool = False) -> None:
         """Checks that these features are those that another encoder, preprocessing and pooling would give.
 
         Args:
             wanted: What a model would encode with.
             directory: Where these features lie, for the message.
+            outlined: `wanted` is told from a name alone. Then only those settings of the preprocessing are compared
+                that both know: libraries write the same preprocessing down in several ways.
 
         Raises:
             FeatureMismatchError: They are not; every difference is named.
@@ -83,7 +86,7 @@ class FeatureIdentity:
                 differences.append(f"{name} {_shown(found)}, and the model has {_shown(needed)}")
         differences += [
             f"preprocessing {name} {_shown(found)}, and the model has {_shown(needed)}"
-            for name, found, needed in _changed(self.preprocessing, wanted.preprocessing)
+            for name, found, needed in _changed(self.preprocessing, wanted.preprocessing, outlined)
         ]
         if differences:
             raise FeatureMismatchError(directory, differences)
@@ -106,12 +109,15 @@ def _weights(encoder: Mapping[str, Any]) -> str:
     return f"{encoder.get('name')!r}{origin}{f' ({str(known)[:12]})' if known else ''}"
 
 
-def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any], outlined: bool) -> list[tuple[str, Any, Any]]:
     """Settings that differ once both have been through JSON, as one of them has."""
     one, other = (json.loads(json.dumps(settings, default=str)) for settings in (found, wanted))
-    return [
-        (name, one.get(name), other.get(name)) for name in sorted({*one, *other}) if one.get(name) != other.get(name)
-    ]
+    names = {*one, *other}
+    if outlined:
+        names = (one.keys() & other.keys()) - {"image_processor_type"}
+        if not one.get("do_center_crop") and not other.get("do_center_crop"):
+            names -= {"crop_size"}  # which is then of no effect
+    return [(name, one.get(name), other.get(name)) for name in sorted(names) if one.get(name) != other.get(name)]
 
 
 def _shown(value: Any) -> str:

@@ -230,8 +230,8 @@ class StoredFeatures(Sequence[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         return (self[index] for index in range(len(self)))
 
-    def first(self, count: int) -> StoredFeatures:
-        """Those of the first photos."""
+    def first(self, count: int | None) -> StoredFeatures:
+        """Those of the first photos; None: all."""
         return StoredFeatures(self.store, self.rows[:count])
 
     def _row(self, number: int) -> Tensor:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,7 @@ def write_shard(
     file = shard_file(directory, name)
     part = file.with_name(f"{file.name}.part")
     save_file(tensors, part)
+    shutil.copymode(directory / INDEX_FILE, part)  # safetensors writes files that others may not read
     settled(part, file)
     facts = {
         **described(file),

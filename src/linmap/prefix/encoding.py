@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from linmap.prefix.splicing import pool_grid
 if TYPE_CHECKING:
     from transformers import BaseImageProcessor
 
-__all__ = ["encoder_config", "feature_identity", "frozen_features"]
+__all__ = ["encoder_config", "feature_identity", "frozen_features", "outlined_identity"]
 
 ARCHITECTURE = ("library", "architecture", "model_args", "feature_dim", "pooled_dim", "grid", "image_size")
 
@@ -52,13 +52,33 @@ def feature_identity(
         grid_size: As there.
     """
     preprocessing = config.preprocessing if image_processor is None else json.loads(image_processor.to_json_string())
+    dtype = str(config.dtype or torch.float32).removeprefix("torch.")
     return FeatureIdentity(
         encoder=dict(config.fingerprint or {}),
         preprocessing=dict(preprocessing or {}),
-        architecture={name: getattr(config, name) for name in ARCHITECTURE},
+        architecture={**{name: getattr(config, name) for name in ARCHITECTURE}, "dtype": dtype},
         features=features,
         grid_size=grid_size,
     )
+
+
+def outlined_identity(encoder: str, *, features: str, grid_size: int | None, **arguments: Any) -> FeatureIdentity:
+    """Whose features an encoder would give, as far as its name tells without its weights.
+
+    Args:
+        encoder: As `load_encoder` takes it.
+        features: See `frozen_features`.
+        grid_size: As there.
+        **arguments: `pretrained`, `seed`, `image_size` and `preprocessing`, as `load_encoder` takes them.
+
+    Raises:
+        EncoderError: The name cannot be understood.
+        WeightsUnavailableError: The configuration of the encoder cannot be had here.
+    """
+    from linmap.encoders.outline import outline_encoder
+
+    config = outline_encoder(encoder, **arguments).config
+    return feature_identity(config, None, features=features, grid_size=grid_size)
 
 
 def encoder_config(identity: FeatureIdentity) -> ImageEncoderConfig:

@@ -107,24 +107,33 @@ class SamplePage(TrainerCallback):
 
     Args:
         folder: Output folder of the run.
-        pictures: The photos.
+        pictures: The photos; None for one of which only the features are here.
         references: A caption of each, written by a person.
         caption: Captions the photos with the model as it is now, one text each.
+        names: What to call those without a picture.
     """
 
     def __init__(
         self,
         folder: Path,
-        pictures: Sequence[Image.Image],
+        pictures: Sequence[Image.Image | None],
         references: Sequence[str],
         caption: Callable[[], list[str]],
+        names: Sequence[str] = (),
     ) -> None:
         self.folder = folder
+        self.unseen = {
+            number: name
+            for number, (name, picture) in enumerate(zip(names, pictures, strict=False), 1)
+            if picture is None
+        }
         self.references = references
         self.caption = caption
         self.rows: list[dict[str, Any]] = []
         (folder / "samples").mkdir(parents=True, exist_ok=True)
         for number, picture in enumerate(pictures, 1):
+            if picture is None:
+                continue
             small = picture.convert("RGB")
             small.thumbnail((THUMBNAIL, THUMBNAIL))
             small.save(folder / "samples" / f"{number}.jpg", quality=90)
@@ -156,7 +165,10 @@ class SamplePage(TrainerCallback):
         """The page as Markdown; the newest captions stand first."""
         lines = ["# Captions while training", ""]
         for number, reference in enumerate(self.references, 1):
-            lines += [f"![photo {number}](samples/{number}.jpg)", "", f"Reference: {_cell(reference)}", ""]
+            photo = f"![photo {number}](samples/{number}.jpg)"
+            if number in self.unseen:
+                photo = f"Photo {number}: {_cell(self.unseen[number])}"
+            lines += [photo, "", f"Reference: {_cell(reference)}", ""]
             lines += ["| step | validation loss | caption |", "|---:|---:|---|"]
             for row in reversed(self.rows):
                 loss = "" if row["loss"] is None else f"{row['loss']:.3f}"

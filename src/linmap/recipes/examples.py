@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -12,14 +14,60 @@ from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from linmap.data.captions import Captioned
+from linmap.data.feature_store import StoredPhotos
 
-__all__ = ["CaptionExamples", "LengthGroupedBatches", "ShuffledExamples", "caption_lengths"]
+__all__ = ["CaptionExamples", "EveryCaption", "LengthGroupedBatches", "Rows", "ShuffledExamples", "caption_lengths"]
+
+TOKENISED_AT_ONCE = 10_000  # captions, so that the tokens of millions never lie in memory together
+
+
+class Rows(Protocol):
+    """Encoded photos in memory or on disk: one is (cells, feature_dim), a slice (photos, cells, feature_dim)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> Tensor: ...
+
+    def __iter__(self) -> Iterator[Tensor]: ...
 
 
 def caption_lengths(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str]) -> list[int]:
     """Tokens of each caption with a space in front and no special tokens."""
-    ids = tokenizer([f" {caption}" for caption in captions], add_special_tokens=False)["input_ids"]
-    return [len(row) for row in ids]
+    lengths: list[int] = []
+    left = iter(captions)
+    while part := [f" {caption}" for caption in islice(left, TOKENISED_AT_ONCE)]:
+        lengths += [len(row) for row in tokenizer(part, add_special_tokens=False)["input_ids"]]
+    return lengths
+
+
+class EveryCaption(Sequence[tuple[int, str]]):
+    """(index of the photo, caption) for every caption of every photo, each read when it is asked for.
+
+    Args:
+        photos: The photos with their captions.
+    """
+
+    def __init__(self, photos: Sequence[Captioned]) -> None:
+        self.photos = photos
+        counts = (
+            photos.caption_counts()
+            if isinstance(photos, StoredPhotos)
+            else np.array([len(photo.captions) for photo in photos], dtype=np.int64)
+        )
+        self._ends = counts.cumsum()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, index: Any) -> Any:  # an int gives a pair, a slice a list of them
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        photo = int(np.searchsorted(self._ends, number, side="right"))
+        return photo, self.photos[photo].captions[number - (int(self._ends[photo - 1]) if photo else 0)]
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return ((index, text) for index, photo in enumerate(self.photos) for text in photo.captions)
 
 
 class CaptionExamples(Dataset[dict[str, Any]]):
@@ -32,19 +80,19 @@ class CaptionExamples(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, photos: Sequence[Captioned], pairs: Sequence[tuple[int, str]], features: Tensor | None = None
+        self, photos: Sequence[Captioned], pairs: Sequence[tuple[int, str]], features: Rows | None = None
     ) -> None:
         self.photos = photos
         self.pairs = pairs
         self.features = features
 
     @classmethod
-    def every_caption(cls, photos: Sequence[Captioned], features: Tensor | None = None) -> CaptionExamples:
+    def every_caption(cls, photos: Sequence[Captioned], features: Rows | None = None) -> CaptionExamples:
         """Every caption of every photo."""
-        return cls(photos, [(i, text) for i, photo in enumerate(photos) for text in photo.captions], features)
+        return cls(photos, EveryCaption(photos), features)
 
     @classmethod
-    def one_caption_each(cls, photos: Sequence[Captioned], features: Tensor | None = None) -> CaptionExamples:
+    def one_caption_each(cls, photos: Sequence[Captioned], features: Rows | None = None) -> CaptionExamples:
         """One caption of every photo: the first of the first photo, the second of the second, and so on in turn."""
         pairs = [(i, photo.captions[i % len(photo.captions)]) for i, photo in enumerate(photos)]
         return cls(photos, pairs, features)

@@ -12,7 +12,18 @@ from transformers import PreTrainedTokenizerBase
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
 
-__all__ = ["mean_caption_embeddings", "ridge_map", "start_from_ridge"]
+__all__ = ["evenly_spaced", "mean_caption_embeddings", "ridge_map", "start_from_ridge"]
+
+
+def evenly_spaced(count: int, most: int) -> list[int]:
+    """All of `range(count)`, or `most` of them at even distances.
+
+    Example:
+        >>> evenly_spaced(3, 10), evenly_spaced(10, 4)
+        ([0, 1, 2], [0, 2, 5, 7])
+    """
+    taken = min(count, most)
+    return [number * count // taken for number in range(taken)]
 
 
 def mean_caption_embeddings(

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from linmap.errors import RecipeError
 from linmap.recipes.ranges import above_zero, at_least, one_of, share
-from linmap.recipes.sections import DTYPES, FORMATS, STREAMED, CaptionedPhotosRecipe, OptimiserRecipe
+from linmap.recipes.sections import DTYPES, FORMATS, STORED, STREAMED, CaptionedPhotosRecipe, OptimiserRecipe
 
 __all__ = [
     "DataRecipe",
@@ -103,7 +103,7 @@ class DataRecipe(CaptionedPhotosRecipe):
         max_caption_tokens: Longest caption in tokens, eos excluded; longer ones are cut. None: no limit.
     """
 
-    formats: ClassVar[tuple[str, ...]] = (*FORMATS, STREAMED)
+    formats: ClassVar[tuple[str, ...]] = (*FORMATS, STREAMED, STORED)
 
     max_caption_tokens: int | None = None
 
@@ -265,6 +265,11 @@ class Recipe:
             raise RecipeError(
                 "model.trained_encoder is true, and features that are computed once would not change with the "
                 "encoder: set data.precompute_features to false."
+            )
+        if self.data.format == STORED and self.model.trained_encoder:
+            raise RecipeError(
+                f"model.trained_encoder is true, and data.format {STORED!r} holds what the encoder made before: it "
+                "would never change. Freeze the encoder, or train from photos."
             )
         if self.data.format == STREAMED and not self.model.is_blind:
             self._refuse_what_needs_all_photos()

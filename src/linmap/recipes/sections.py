@@ -9,12 +9,13 @@ from typing import ClassVar
 from linmap.errors import RecipeError
 from linmap.recipes.ranges import above_zero, at_least, at_most, one_of, share
 
-__all__ = ["DTYPES", "FORMATS", "STREAMED", "WITHOUT_FOLDER", "CaptionedPhotosRecipe", "OptimiserRecipe"]
+__all__ = ["DTYPES", "FORMATS", "STORED", "STREAMED", "WITHOUT_FOLDER", "CaptionedPhotosRecipe", "OptimiserRecipe"]
 
 DTYPES = ("float32", "bfloat16", "float16")
 FORMATS = ("flickr8k", "coco", "karpathy", "nocaps", "magma", "datasets")
 STREAMED = "webdataset"
-WITHOUT_FOLDER = ("magma", "datasets", STREAMED)
+STORED = "features"
+WITHOUT_FOLDER = ("magma", "datasets", STREAMED, STORED)
 WITHOUT_SPLITS = ("magma", STREAMED)
 SCHEDULES = ("cosine", "linear", "constant")
 LARGEST_SEED = 2**32 - 1  # of NumPy
@@ -26,13 +27,14 @@ class CaptionedPhotosRecipe:
 
     Args:
         captions: Captions file; for `format: datasets` the name or folder of a dataset, for `magma` a folder, for
-            `webdataset` a folder of shards or a pattern such as `cc3m/{00000..00331}.tar`. Relative to where the
-            command runs.
-        images: Folder of the photos (not used by `datasets`, `magma` and `webdataset`).
+            `webdataset` a folder of shards or a pattern such as `cc3m/{00000..00331}.tar`, for `features` a folder
+            that `linmap features extract` wrote. Relative to where the command runs.
+        images: Folder of the photos (not used by `datasets`, `magma` and `webdataset`; of `features` only the photos
+            of samples.md are looked for there).
         format: `flickr8k` (one JSON list with file, captions, split), `coco` (captions JSON), `karpathy` (JSON of
             images with sentences and split), `nocaps` (its JSON), `magma` (a JSON file for each photo, as MAGMA's code
             has it), `datasets`, or for a linear vision prefix `webdataset` (tar shards as img2dataset writes them,
-            streamed).
+            streamed) or `features` (encoded beforehand by the same encoder, which is then not loaded).
         train_split: Split to learn from. None takes all: a COCO file is one split, and `validation_captions` another.
             Shards and MAGMA's folders have no splits.
         validation_split: Split that chooses the weights to keep.
@@ -45,7 +47,7 @@ class CaptionedPhotosRecipe:
         train_photos: Use only the first photos of the train split, for trials. None: all.
         unreadable_limit: Photos that may be unreadable and are then skipped, each named. 0 stops at the first.
         precompute_features: Run what goes through a frozen part through it once, before training. Keeps the features
-            of all photos in memory.
+            of all photos in memory. Not used by `features`, which stay on disk.
         feature_dtype: Number type of the precomputed features in memory and on disk.
         workers: Worker processes that decode photos while the model computes; 0: none. Of `webdataset` each reads
             shards of its own. Not used where features are precomputed.

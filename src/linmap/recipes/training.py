@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,10 +20,13 @@ from linmap.recipes.assembly import assemble_model, read_splits
 from linmap.recipes.callbacks import HistoryPlot, ProgressBar, plot_losses
 from linmap.recipes.examples import CaptionExamples, LengthGroupedBatches, ShuffledExamples, caption_lengths
 from linmap.recipes.features import cached_features, encode_photos
-from linmap.recipes.initialisation import mean_caption_embeddings, start_from_ridge
+from linmap.recipes.initialisation import evenly_spaced, mean_caption_embeddings, start_from_ridge
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.results import RunFacts, write_results
 from linmap.recipes.schema import Recipe
+from linmap.recipes.sections import STORED, STREAMED
+from linmap.recipes.stored_features import stored_splits
+from linmap.recipes.streamed import EachPhotoOnce, StreamedTrainer, open_stream, validation_photos
 from linmap.recipes.trainer import CaptionTrainer, load_learned, train_to_the_end
 from linmap.recipes.validation import Split, Validation
 
@@ -35,6 +38,9 @@ __all__ = ["train"]
 
 logger = logging.getLogger(__name__)
 
+RIDGE_PHOTOS = 100_000
+"""Photos that a ridge start looks at, at most: with a few thousand channels, more would change nothing but the time."""
+
 
 def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
     """Trains the linear layer as `recipe` says; see `linmap.recipes.methods.train`."""
@@ -44,39 +50,62 @@ def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite
         logger.warning("%s holds a finished run; there is nothing to resume", folder.path)
         return folder.path
     arguments = training_arguments(recipe, folder.path)
-    unreadable = UnreadableImages(recipe.data.unreadable_limit)
-    train_photos, validation_photos = read_splits(recipe.data, unreadable)
-    validation_photos = validation_photos[: recipe.evaluation.photos]
-    model, processor = assemble_model(recipe)
-    torch.nn.Module.to(model, arguments.device)
-    training, chosen_by = _encoded(recipe, model, processor, folder, train_photos, validation_photos, unreadable)
+    unreadable = EachPhotoOnce(recipe.data.unreadable_limit)
     explained = None
-    if checkpoint is None and recipe.initialisation.method == "ridge":
-        explained = _start(recipe, model, processor, training)
+    if recipe.data.format == STREAMED:
+        stream = open_stream(recipe, unreadable, folder.cache)
+        chosen_by = validation_photos(recipe, unreadable)
+        model, processor = assemble_model(recipe)
+        torch.nn.Module.to(model, arguments.device)
+        drawn: dict[str, Any] = {"stream": stream, "workers": recipe.data.workers}
+        kind: type[CaptionTrainer] = StreamedTrainer
+        photos = captions = stream.count()
+    else:
+        if recipe.data.format == STORED:
+            training, chosen_by, identity = stored_splits(recipe)
+            chosen_by = chosen_by.first(recipe.evaluation.photos)
+            model, processor = assemble_model(recipe, identity)
+            torch.nn.Module.to(model, arguments.device)
+        else:
+            read, looked_at = read_splits(recipe.data, unreadable)
+            looked_at = looked_at[: recipe.evaluation.photos]
+            model, processor = assemble_model(recipe)
+            torch.nn.Module.to(model, arguments.device)
+            training, chosen_by = _encoded(recipe, model, processor, folder, read, looked_at, unreadable)
+        if checkpoint is None and recipe.initialisation.method == "ridge":
+            explained = _start(recipe, model, processor, training)
+        examples = CaptionExamples.every_caption(training.photos, training.features)
+        drawn = {"train_dataset": examples, "train_sampler": _sampler(recipe, processor, examples)}
+        kind = CaptionTrainer
+        photos, captions = len(training.photos), len(examples)
 
-    examples = CaptionExamples.every_caption(training.photos, training.features)
     validation = Validation(recipe.evaluation, model, processor, chosen_by)
-    trainer = CaptionTrainer(
+    trainer = kind(
         model=model,
         args=arguments,
         processing_class=processor,
-        data_collator=CaptionCollator(processor, max_caption_tokens=recipe.data.max_caption_tokens),
-        train_dataset=examples,
+        data_collator=CaptionCollator(
+            processor,
+            recipe.model.training_prompt,
+            recipe.data.max_caption_tokens,
+            unreadable=EachPhotoOnce(recipe.data.unreadable_limit),
+        ),
         eval_dataset=validation.examples(),
-        train_sampler=_sampler(recipe, processor, examples),
         validation_numbers=validation.numbers(),
+        encoder_learning_rate=recipe.training.encoder_learning_rate,
         callbacks=[
             ProgressBar(),
             HistoryPlot(lambda history: plot_losses(history, folder.path / "loss.png")),
             validation.sample_page(folder.path),
         ],
+        **drawn,
     )
     trainer.remove_callback(PrinterCallback)  # the bar shows the same numbers
     started = time.perf_counter()
     train_to_the_end(trainer, checkpoint, lambda best: load_learned(model, best))
     facts = RunFacts(
-        photos=len(training.photos),
-        captions=len(examples),
+        photos=photos,
+        captions=captions,
         validation_photos=len(chosen_by.photos),
         explained=explained,
         seconds=round(time.perf_counter() - started, 1),
@@ -131,12 +160,13 @@ def _start(
     recipe: Recipe, model: LinearVisionPrefixModel, processor: LinearVisionPrefixProcessor, training: Split
 ) -> float:
     """Ridge start of the linear layer; returns the share of the variance it explains."""
+    rows = evenly_spaced(len(training.photos), RIDGE_PHOTOS)
+    photos = [training.photos[row] for row in rows]
     if training.features is not None:
-        inputs = torch.stack([row.float().mean(0) for row in training.features])
+        inputs = torch.stack([training.features[row].float().mean(0) for row in rows])
     else:
-        encoded = encode_photos(model, processor, [photo.image for photo in training.photos], mean=True)
-        inputs = encoded.features.squeeze(1)
-    targets = mean_caption_embeddings(model, processor.tokenizer, [photo.captions for photo in training.photos])
+        inputs = encode_photos(model, processor, [photo.image for photo in photos], mean=True).features.squeeze(1)
+    targets = mean_caption_embeddings(model, processor.tokenizer, [photo.captions for photo in photos])
     said = recipe.initialisation
     explained = start_from_ridge(model, inputs, targets, ridge=said.ridge, noise=said.noise, seed=recipe.training.seed)
     logger.info("The ridge start explains %.1f %% of the variance of mean caption embeddings", 100 * explained)

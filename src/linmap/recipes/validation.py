@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from PIL import Image
 
 from linmap.data.captions import Captioned
-from linmap.data.images import open_photo
+from linmap.data.feature_store import StoredFeatures
+from linmap.data.images import Photo, open_photo
 from linmap.recipes.callbacks import SamplePage
-from linmap.recipes.examples import CaptionExamples, caption_lengths
+from linmap.recipes.examples import CaptionExamples, Rows, caption_lengths
 from linmap.recipes.schema import EvaluationRecipe
 
 if TYPE_CHECKING:
@@ -25,10 +26,30 @@ __all__ = ["Split", "Validation"]
 
 @dataclass(frozen=True)
 class Split:
-    """The readable photos of a split and, if they were encoded beforehand, their features (photos, cells, dim)."""
+    """The readable photos of a split and, if they were encoded beforehand, their features.
 
-    photos: list[Captioned]
-    features: Tensor | None
+    Args:
+        photos: The photos with their captions.
+        features: (photos, cells, feature_dim), in memory or on disk.
+        shown: Where the photos lie, for those who look at them; None: they are themselves, `photos[i].image`.
+    """
+
+    photos: Sequence[Captioned]
+    features: Rows | None
+    shown: Callable[[Captioned], Photo | None] | None = None
+
+    def first(self, count: int | None) -> Split:
+        """The first photos alone; None: all."""
+        return Split(self.photos[:count], None if self.features is None else _first(self.features, count), self.shown)
+
+    def picture(self, photo: Captioned) -> Image.Image | None:
+        """The photo to look at; None where only its features are here."""
+        place = photo.image if self.shown is None else self.shown(photo)
+        return None if place is None else open_photo(place)
+
+
+def _first(features: Rows, count: int | None) -> Rows:
+    return features.first(count) if isinstance(features, StoredFeatures) else features[:count]
 
 
 class Validation:
@@ -84,9 +105,13 @@ class Validation:
     def sample_page(self, folder: Path) -> SamplePage:
         """The callback that writes samples.md into `folder`."""
         shown = self.split.photos[: self.recipe.samples]
-        pictures = [open_photo(photo.image) for photo in shown]
-        references = [photo.captions[0] for photo in shown]
-        return SamplePage(folder, pictures, references, lambda: self.captions(len(shown)))
+        return SamplePage(
+            folder,
+            [self.split.picture(photo) for photo in shown],
+            [photo.captions[0] for photo in shown],
+            lambda: self.captions(len(shown)),
+            names=[str(photo.image) for photo in shown],
+        )
 
     def numbers(self) -> Callable[[], dict[str, float]] | None:
         """What `CaptionTrainer` logs beside the loss: CIDEr-D of greedy captions, if the recipe chooses by it."""
