@@ -1,5 +1,6 @@
 """Measuring models: scores, and the controls that belong beside them. Only callables and tensors come in, no model."""
 
+from linmap.evaluation.attributes import AttributeTable
 from linmap.evaluation.bleu import BleuScore, bleu
 from linmap.evaluation.caption_metrics import METRICS, caption_metrics, compare_captions
 from linmap.evaluation.caption_plots import plot_caption_scores, plot_sizes
@@ -14,6 +15,9 @@ from linmap.evaluation.captioning import (
 from linmap.evaluation.cider import Score, cider_d
 from linmap.evaluation.classification import ClassAccuracy, ClassificationScores, classification_scores
 from linmap.evaluation.clip_score import CLIP_PROMPT, ClipScore, clip_prompts, clip_scores, ref_clip_scores
+from linmap.evaluation.concept_names import Animal, AnimalNames, NamedAnimal
+from linmap.evaluation.concept_plots import concept_columns, concept_table, plot_concepts
+from linmap.evaluation.concepts import AttributeScores, ClassNaming, ConceptScores, ScoredConcepts, concept_scores
 from linmap.evaluation.gallery import GalleryPhoto, gallery_page, thumbnail
 from linmap.evaluation.meteor import meteor
 from linmap.evaluation.metrics import metric_path
@@ -44,20 +48,28 @@ __all__ = [
     "ENTIRE",
     "METRICS",
     "TEMPLATES",
+    "Animal",
+    "AnimalNames",
+    "AttributeScores",
+    "AttributeTable",
     "BleuScore",
     "CaptionScores",
     "CaptioningExample",
     "ClassAccuracy",
+    "ClassNaming",
     "ClassificationScores",
     "ClipScore",
     "ComparedStrategies",
+    "ConceptScores",
     "EvaluatedCaptions",
     "ExactMatchScore",
     "GalleryPhoto",
     "ModalityGap",
+    "NamedAnimal",
     "ProbeScores",
     "RetrievalScores",
     "Score",
+    "ScoredConcepts",
     "ShiftRow",
     "ShotScores",
     "SizeScores",
@@ -76,6 +88,9 @@ __all__ = [
     "clip_scores",
     "compare_captions",
     "compare_strategies",
+    "concept_columns",
+    "concept_scores",
+    "concept_table",
     "count_duplicate_captions",
     "derangement",
     "distribution_shift",
@@ -92,6 +107,7 @@ __all__ = [
     "normalise_answer",
     "per_class_table",
     "plot_caption_scores",
+    "plot_concepts",
     "plot_confusion",
     "plot_gap",
     "plot_recall",
