@@ -100,9 +100,10 @@ class CaptionStream(IterableDataset[dict[str, Any]]):
         self._epoch.fill_(epoch)
 
     def count(self) -> int:
-        """The samples of all shards, with a progress bar; looks through those that have not been."""
-        for shard in tqdm(self.shards, desc="Looking through shards", unit="shard"):
-            self._count(shard)
+        """The samples of all shards; looks through those that have not been, with a progress bar."""
+        if waiting := [shard for shard in self.shards if shard not in self.counts]:
+            for shard in tqdm(waiting, desc="Looking through shards", unit="shard"):
+                self._look_through(shard)
         return sum(self.counts[shard] for shard in self.shards)
 
     def require_readers(self, workers: int) -> None:

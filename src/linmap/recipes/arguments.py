@@ -28,6 +28,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         per_device_eval_batch_size=recipe.evaluation.batch_size,
         gradient_accumulation_steps=said.gradient_accumulation,
         warmup_steps=said.warmup_steps,
+        dataloader_num_workers=0 if recipe.data.precompute_features else recipe.data.workers,
         label_names=["labels"],
     )
 
