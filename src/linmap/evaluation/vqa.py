@@ -144,7 +144,7 @@ def plot_vqa(scores: Mapping[str, Mapping[str, Mapping[int, ShotsScore]]], path:
             values, errors = [one.value for one in row.values()], [one.error or 0.0 for one in row.values()]
             style = {"color": "grey", "linestyle": ":"} if name == "blind" else {}
             places = range(len(row))
-            axes.errorbar(places, values, errors, fmt="o-", capsize=3, markersize=3, label=name, **style)
+            axes.errorbar(places, values, errors, marker="o", capsize=3, markersize=3, label=name, **style)
         axes.set_xticks(range(len(row)), [str(shots) for shots in row])
         axes.set(xlabel="shots", ylabel=f"{metric} (%)")
         axes.set_ylim(bottom=0)

@@ -87,8 +87,11 @@ class WrittenAnswers:
     def _take(self, facts: dict[str, Any]) -> None:
         if "unreadable" in facts:
             self.unreadable[str(facts["unreadable"])] = str(facts["reason"])
-        else:
-            self.answers.setdefault((facts["row"], facts["shots"]), {}).update(facts["answers"])
+            return
+        row, shots, answers = facts["row"], facts["shots"], facts["answers"]
+        if not (isinstance(row, str) and isinstance(shots, int) and isinstance(answers, dict)):
+            raise TypeError("no answers of ours")
+        self.answers.setdefault((row, shots), {}).update(answers)
 
     def _read(self, path: Path) -> None:
         try:
@@ -103,7 +106,7 @@ class WrittenAnswers:
         for number, line in enumerate(lines[1:], start=2):
             try:
                 self._take(_object(line))
-            except (AttributeError, KeyError, TypeError, ValueError):
+            except (KeyError, TypeError):
                 behind = len(lines) - number
                 logger.warning("%s: line %d is damaged; it and the %d after it are made anew", path, number, behind)
                 return
