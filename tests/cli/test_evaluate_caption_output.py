@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,11 +38,13 @@ def data(tmp_path):
 
 @pytest.fixture
 def other_dir(tmp_path, model_dir):
-    """The same model, its projection changed."""
+    """The same model with another projection."""
+    import torch
+
     from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor
 
     model = LinearVisionPrefixModel.from_pretrained(model_dir)
-    model.projector.weight.data.mul_(-3)
+    torch.nn.init.normal_(model.projector.weight, std=1.0, generator=torch.Generator().manual_seed(0))
     model.save_pretrained(tmp_path / "other")
     LinearVisionPrefixProcessor.from_pretrained(model_dir).save_pretrained(tmp_path / "other")
     return tmp_path / "other"
@@ -60,6 +63,10 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def captions_in(path):
+    return [json.loads(line)["caption"] for line in path.read_text().splitlines()[1:]]
+
+
 def test_one_command_measures_several_models_and_their_controls(evaluate, other_dir, tmp_path):
     ran = evaluate(tmp_path / "out", "--model", f"other={other_dir}", "--json")
     assert ran.code == 0, ran.err
@@ -69,7 +76,9 @@ def test_one_command_measures_several_models_and_their_controls(evaluate, other_
     assert rows == [("trained", None), ("trained", "blind"), ("other", None), ("other", "blind")]
     for row in report["rows"]:
         assert list(row["scores"]) == ["CIDEr-D", "BLEU-4", "ROUGE-L"]
-    assert report["rows"][0]["scores"] != report["rows"][2]["scores"]
+    trained, other = (captions_in(tmp_path / "out" / "captions" / f"{name}.jsonl") for name in ("trained", "other"))
+    assert len(trained) == len(other) == COUNT
+    assert trained != other
 
 
 def test_both_controls_may_be_measured(evaluate, tmp_path):
@@ -228,3 +237,164 @@ def test_an_output_that_cannot_be_written_is_one_line(evaluate, tmp_path):
     assert ran.code == 2
     assert "file cannot be made (File exists); name another folder." in ran.err
     assert ran.err.count("\n") == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Scores in model cards.
+
+
+@pytest.fixture
+def mine(tmp_path, model_dir):
+    """A model folder of one's own, with an edited card."""
+    folder = shutil.copytree(model_dir, tmp_path / "mine")
+    card = folder / "README.md"
+    card.write_text(card.read_text().replace("## Use", "My own words.\n\n## Use"))
+    return folder
+
+
+def test_scores_and_controls_go_into_the_card_and_its_text_stays(evaluate, mine, tmp_path):
+    from huggingface_hub import ModelCard
+
+    before = (mine / "README.md").read_text()
+    ran = evaluate(tmp_path / "out", "--update-card", "--control", "blind", "--control", "random-encoder", model=mine)
+    assert ran.code == 0, ran.err
+    assert ran.out.rstrip().endswith(str(mine / "README.md"))
+    report = json.loads((tmp_path / "out" / "results.json").read_text())
+    text = (mine / "README.md").read_text()
+    assert "My own words." in text
+    assert set(before.split()) <= {*text.split(), "Not", "measured."}
+    results = ModelCard.load(mine / "README.md").data.eval_results
+    found = {
+        one.metric_name: one.metric_value for one in results if one.metric_type == "rouge_l" and not one.dataset_config
+    }
+    own, blind, random = (row["scores"]["ROUGE-L"] for row in report["rows"])
+    assert found == {
+        "ROUGE-L": own,
+        "ROUGE-L (blind control)": blind,
+        "ROUGE-L (random-encoder control)": random,
+    }
+    assert {one.dataset_config for one in results} == {None, "in-domain", "out-domain"}
+    assert "| this model | blind control | random encoder control |" in text
+    again = evaluate(tmp_path / "out", "--update-card", "--control", "blind", "--control", "random-encoder", model=mine)
+    assert (again.code, (mine / "README.md").read_text()) == (0, text)  # the card is no part of the model
+
+
+def test_a_folder_without_a_card_gets_one(evaluate, mine, tmp_path):
+    (mine / "README.md").unlink()
+    assert evaluate(tmp_path / "out", "--update-card", model=mine).code == 0
+    text = (mine / "README.md").read_text()
+    assert "## Frozen parts" in text
+    assert "| CIDEr-D |" in text
+
+
+def test_a_card_that_cannot_be_added_to_costs_no_numbers(evaluate, mine, tmp_path):
+    (mine / "README.md").write_text("---\na: [1\n---\n")
+    ran = evaluate(tmp_path / "out", "--update-card", "--json", model=mine)
+    assert ran.code == 2
+    assert "is no YAML" in ran.err
+    assert json.loads(ran.out)["n"] == COUNT
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_the_card_of_the_bundled_model_is_not_ours_to_change(evaluate, tmp_path):
+    ran = evaluate(tmp_path / "out", "--model", "bundled=default", "--update-card")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--update-card writes into the folder of a model, and the bundled model is none." in ran.err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# CLIPScore, and photos of which there are only features.
+
+
+def test_clip_score_carries_the_name_of_its_dual_encoder(evaluate, data, dual_dir, tmp_path):
+    import torch
+
+    from linmap.cli.dual_encoders import load_dual_encoder
+    from linmap.dual.embedding import embed_photos, embed_texts
+
+    ran = evaluate(tmp_path / "out", "--metric", "rouge_l,clip_score,ref_clip_score", "--dual", dual_dir, "--json")
+    assert ran.code == 0, ran.err
+    report = json.loads(ran.out)
+    assert report["metrics"] == ["ROUGE-L", f"CLIPScore ({dual_dir})", f"RefCLIPScore ({dual_dir})"]
+    dual = load_dual_encoder(str(dual_dir), "cpu")
+    captions = captions_in(tmp_path / "out" / "captions" / "trained.jsonl")
+    seen = embed_photos(*dual, [data[3] / f"{number:02d}.png" for number in range(COUNT)]).features
+    said = embed_texts(*dual, [f"A photo depicts {caption}" for caption in captions])
+    expected = 250 * torch.nn.functional.cosine_similarity(seen, said).clamp(min=0).mean()
+    assert report["rows"][0]["scores"][f"CLIPScore ({dual_dir})"] == pytest.approx(float(expected), abs=0.01)
+    assert f"trained: CLIPScore ({dual_dir})" in (tmp_path / "out" / "gallery.html").read_text()
+
+
+@pytest.fixture
+def store(linmap, data, model_dir, tmp_path):
+    """The features of the photos, for the model."""
+    folder = tmp_path / "features"
+    ran = linmap(
+        "features",
+        "extract",
+        data[1],
+        "--images",
+        data[3],
+        "--model",
+        model_dir,
+        "--output",
+        folder,
+        "--dtype",
+        "float32",
+    )
+    assert ran.code == 0, ran.err
+    return folder
+
+
+@pytest.fixture
+def from_features(linmap, store, model_dir):
+    def run(*more, model=model_dir):
+        given = ["--features", store, "--model", f"trained={model}", "--device", "cpu", "--tokenizer", "simple"]
+        return linmap("evaluate", "caption", *given, "--metric", METRICS, "--batch-size", 5, *more)
+
+    return run
+
+
+def test_features_give_the_captions_that_their_photos_give(from_features, evaluate, data, tmp_path, monkeypatch):
+    import linmap.prefix.frozen_parts as parts
+
+    evaluate(tmp_path / "photos-out")
+    monkeypatch.setattr(parts, "named_encoder", lambda *_, **__: pytest.fail("no encoder is needed"))
+    monkeypatch.setattr(parts, "own_encoder", lambda *_, **__: pytest.fail("no encoder is needed"))
+    ran = from_features("--json", "--output", tmp_path / "out", "--images", data[3])
+    assert ran.code == 0, ran.err
+    one, other = (captions_in(tmp_path / folder / "captions" / "trained.jsonl") for folder in ("out", "photos-out"))
+    assert one == other
+    report, seen = (json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("out", "photos-out"))
+    assert [row["scores"] for row in report["rows"]] == [row["scores"] for row in seen["rows"]]
+    assert len(Sources((tmp_path / "out" / "gallery.html").read_text()).found) == COUNT
+    assert from_features("--json", "--output", tmp_path / "out", "--images", data[3]).out == ran.out  # and are kept
+
+
+def test_without_photos_the_gallery_has_no_pictures(from_features, tmp_path):
+    assert from_features("--output", tmp_path / "out").code == 0
+    page = (tmp_path / "out" / "gallery.html").read_text()
+    assert Sources(page).found == []
+    assert len(re.findall(r'<dd class="caption">', page)) == COUNT
+
+
+def test_features_of_another_encoder_are_refused(from_features, tmp_path, model_dir):
+    other = shutil.copytree(model_dir, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    config["grid_size"], config["num_image_tokens"] = 3, 9
+    (other / "config.json").write_text(json.dumps(config))
+    ran = from_features(model=other)
+    assert (ran.code, ran.out) == (2, "")
+    assert "grid_size 2, and the model has 3" in ran.err
+
+
+def test_what_needs_photos_says_so_of_features(from_features, data, linmap):
+    for more, said in (
+        (["--control", "random-encoder"], "--control random-encoder encodes photos"),
+        (["--metric", "clip_score"], "CLIPScore looks at photos, not at features; give their folder, --images DIR"),
+        (["--data", data[1]], "Give --data or --features, not both"),
+    ):
+        ran = from_features(*more)
+        assert (ran.code, ran.out) == (2, "")
+        assert said in ran.err
+    assert "Give captions and their photos" in linmap("evaluate", "caption", "--data", data[1]).err

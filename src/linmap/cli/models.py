@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from linmap.errors import LinmapError, ModelNotFoundError, UnknownNameError, first_line
 
@@ -205,13 +205,16 @@ def one_line(folder: Path | str) -> Iterator[None]:
         ) from error
 
 
-def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") -> Captioner:
+def load_captioner(
+    name: str | None, device: str = "auto", dtype: str = "auto", *, encoder: Literal[False] | None = None
+) -> Captioner:
     """Loads a model with its frozen parts, and its processor.
 
     Args:
         name: Folder, Hub id, or `None` for the bundled model.
         device: One of `linmap.cli.devices.DEVICES`, with or without a number.
         dtype: One of `linmap.cli.devices.DTYPES`, for the language model; encoder and projection keep theirs.
+        encoder: False loads none: the model takes features that were extracted before.
 
     Raises:
         LinmapError: The model, a frozen part, the device or the format is not to be had; the message says which.
@@ -230,7 +233,7 @@ def load_captioner(name: str | None, device: str = "auto", dtype: str = "auto") 
     with one_line(folder):
         config = LinearVisionPrefixConfig.from_pretrained(folder)
         number_format = dtype_for(dtype, place, getattr(config.text_config, "dtype", None))
-        model = LinearVisionPrefixModel.from_pretrained(folder, config=config, dtype=number_format)
+        model = LinearVisionPrefixModel.from_pretrained(folder, config=config, dtype=number_format, encoder=encoder)
         processor = LinearVisionPrefixProcessor.from_pretrained(folder)
     model.to(place)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
     return Captioner(model, processor)

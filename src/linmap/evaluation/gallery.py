@@ -26,7 +26,7 @@ class GalleryPhoto:
 
     Args:
         name: What the photo is called.
-        source: Address of its thumbnail, relative to the page.
+        source: Address of its thumbnail, relative to the page; None where there is none.
         size: Width and height of the thumbnail, in pixels.
         captions: What each captioner wrote, by the captioner's name.
         references: What people wrote.
@@ -35,7 +35,7 @@ class GalleryPhoto:
     """
 
     name: str
-    source: str
+    source: str | None
     size: tuple[int, int]
     captions: Mapping[str, str]
     references: Sequence[str] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["PhotoCaption", "caption_photos"]
+__all__ = ["PhotoCaption", "caption_features", "caption_photos"]
 
 MAX_NEW_TOKENS = 30
 """Caption length for a model whose generation config names none; its own default is 20 tokens with the prompt."""
@@ -62,6 +62,56 @@ def caption_photos(
     if model.generation_config.max_new_tokens is None:
         generation.setdefault("max_new_tokens", MAX_NEW_TOKENS)
     return _captions(model, _Batching(processor, prompt), photos, batch_size, generation)
+
+
+def caption_features(
+    model: LinearVisionPrefixModel,
+    processor: LinearVisionPrefixProcessor,
+    features: Sequence[torch.Tensor],
+    *,
+    batch_size: int = 16,
+    **generation: Any,
+) -> Iterator[str]:
+    """Captions photos that were encoded before, in their order; the model may be without its encoder.
+
+    Args:
+        model: On the device and in the dtype it is to run in.
+        processor: The model's processor.
+        features: One a photo, (cells, feature_dim), such as `FeatureStore.features` gives; read a batch at a time.
+        batch_size: Photos captioned at a time, at least 1.
+        generation: As `caption_photos` takes it.
+
+    Yields:
+        A caption for every photo.
+
+    Raises:
+        CaptioningError: The batch size is below 1, or a batch does not fit in memory.
+
+    Example:
+        >>> store = FeatureStore("features/flickr8k")  # doctest: +SKIP
+        >>> next(caption_features(model, processor, store.features("val")))  # doctest: +SKIP
+        'a dog runs on grass'
+    """
+    if batch_size < 1:
+        raise CaptioningError(f"The batch size is {batch_size}; it must be at least 1.")
+    if model.generation_config.max_new_tokens is None:
+        generation.setdefault("max_new_tokens", MAX_NEW_TOKENS)
+    return _captions_of_features(model, processor, features, batch_size, generation)
+
+
+def _captions_of_features(
+    model: LinearVisionPrefixModel,
+    processor: LinearVisionPrefixProcessor,
+    features: Sequence[torch.Tensor],
+    batch_size: int,
+    generation: dict[str, Any],
+) -> Iterator[str]:
+    for start in range(0, len(features), batch_size):
+        batch = torch.stack([features[row] for row in range(start, min(start + batch_size, len(features)))])
+        inputs = processor(image_features=batch.float(), return_tensors="pt").to(model.device)
+        with torch.inference_mode(), fitting_in_memory(len(batch), model.device):
+            generated = model.generate(**inputs, **generation)
+        yield from processor.caption(generated[:, inputs["input_ids"].shape[1] :], prompt="")
 
 
 class _Batching:

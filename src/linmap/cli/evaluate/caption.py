@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linmap.cli.evaluate.caption_scoring import METRICS, metrics_named
-from linmap.cli.evaluate.options import AsJson, Control, ControlSeed, Data, Device, Images, MaxUnreadable, Photos, Split
+from linmap.cli.evaluate.caption_scoring import METRICS, OF_PHOTOS, metrics_named
+from linmap.cli.evaluate.options import AsJson, Control, ControlSeed, Device, MaxUnreadable, Photos, Split
+
+if TYPE_CHECKING:
+    from linmap.cli.evaluate.caption_nearness import Nearness
 
 __all__ = ["Tokenizer", "caption"]
 
@@ -24,8 +27,19 @@ class Tokenizer(StrEnum):
 
 def caption(
     context: typer.Context,
-    data: Data,
-    images: Images,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Captions: JSON as Flickr8k's, COCO's, NoCaps' or Karpathy's."),
+    ] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the photos.")] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="In place of --data: what linmap features extract wrote. No image encoder is loaded; with --images the"
+            " gallery has pictures.",
+        ),
+    ] = None,
     split: Split = None,
     model: Annotated[
         list[str] | None,
@@ -44,14 +58,27 @@ def caption(
     metric: Annotated[
         str, typer.Option(metavar="NAME,…", help=f"Scores, with commas between: {', '.join(METRICS)}.")
     ] = "cider_d",
+    dual: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Dual encoder for clip_score and ref_clip_score, part of their name; papers use"
+            " open_clip:ViT-B-32-quickgelu/openai.",
+            show_default="the bundled dual encoder",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write captions, results.json and results.md there; the same command goes on where it was cut off.",
+            help="Write captions, results.json, results.md and gallery.html there; the same command goes on where it"
+            " was cut off.",
             show_default="nothing written",
         ),
     ] = None,
+    update_card: Annotated[
+        bool, typer.Option("--update-card", help="Write the scores into the model card of every --model folder.")
+    ] = False,
     seed: ControlSeed = 0,
     num_beams: Annotated[
         int | None, typer.Option(min=1, help="Beams of the search; 1 is greedy.", show_default="the model's own")
@@ -83,67 +110,76 @@ def caption(
 
       linmap evaluate caption --data captions.json --images photos/ --split val --model trained=default
       --model random=runs/random --metric cider_d,bleu_4,rouge_l --output results/
+
+      linmap evaluate caption --data nocaps_val_4500_captions.json --images nocaps/ --model runs/mine --update-card
     """
     from linmap.cli.devices import check_device, check_dtype, device_for
-    from linmap.cli.evaluate.captioners import named_models, photo_names, photos_digest
+    from linmap.cli.evaluate.caption_cards import require_cards, update_cards
+    from linmap.cli.evaluate.caption_data import measured_photos, require_source
+    from linmap.cli.evaluate.captioners import named_models
 
     check_device(device)
     check_dtype(dtype)
+    source = require_source(data, images, features)
     metrics = metrics_named(metric)
-    controls = _controls(control)
+    controls = _controls(control, features)
     models = named_models(model or [])
+    if update_card:
+        require_cards(models)
     from linmap.cli.messages import no_bars_off_terminals, quiet_libraries
 
     quiet_libraries()
     no_bars_off_terminals()
+    near = _nearness(metrics, dual, device, images)
     from linmap.cli.evaluate.caption_run import Run, complete, passes_of
     from linmap.cli.evaluate.caption_scoring import report_of, scored_rows
     from linmap.cli.study.options import command_line
-    from linmap.data.captions import read_captions
     from linmap.data.images import UnreadableImages
-    from linmap.errors import CaptionDataError
     from linmap.evaluation import tokenise
 
-    tokenise(["Java is there"], tokenizer)  # before the hours, not after them
+    tokenise(["Java is there"], Tokenizer.PTB if "METEOR" in metrics else tokenizer)  # before the hours, not after them
     unreadable = UnreadableImages(max_unreadable)
-    records = read_captions(data, images, split, unreadable=unreadable)[:limit]
-    if len(records) < 2:
-        raise CaptionDataError(f"CIDEr-D over {len(records)} photos means nothing; give at least two.")
-    names = photo_names(records, images)
-    run = Run(
-        records=records,
-        names=names,
-        photos=photos_digest(records, names),
-        folder=output,
-        num_beams=num_beams,
-        batch_size=batch_size,
-        device=device,
-        device_kind=device_for(device).type,
-        dtype=dtype,
-        seed=seed,
-    )
+    measured = measured_photos(source, images, split, limit, unreadable, extracted=features is not None)
+    kind = device_for(device).type
+    run = Run(measured, output, num_beams, batch_size, device, kind, dtype, seed)
     passes = passes_of(models, controls, run)
     complete(passes, run, unreadable)
-    rows, photos = scored_rows(passes, run, metrics, controls, tokenizer)
+    rows, photos = scored_rows(passes, run, metrics, controls, tokenizer, near)
     report = {
-        **report_of(rows, metrics, tokenizer, seed),
-        "data": str(data),
+        **report_of(rows, tokenizer, seed),
+        "data": str(source),
         "split": split,
         "left_out": len(unreadable.errors),
         "command": command_line(context),
     }
-    written = [] if output is None else _write(report, output, rows, photos, run)
-    if as_json:
-        typer.echo(json.dumps(report))
-    else:
-        _print(report, written)
+    try:
+        written = [] if output is None else _write(report, output, rows, photos, run)
+        written += update_cards(models, report, source) if update_card else []
+    finally:  # a file that cannot be written is an error, and no reason to lose the numbers
+        _print(report, as_json=as_json)
+    if written and not as_json:
+        typer.echo(f"written: {', '.join(map(str, written))}")
 
 
-def _controls(asked: list[Control] | None) -> list[Control]:
+def _controls(asked: list[Control] | None, features: Path | None) -> list[Control]:
     controls = list(dict.fromkeys(asked or [Control.BLIND]))
     if Control.NONE in controls and len(controls) > 1:
         raise typer.BadParameter("--control none goes with no other control.")
+    if Control.RANDOM_ENCODER in controls and features is not None:
+        raise typer.BadParameter("--control random-encoder encodes photos; give --data and --images for it.")
     return [one for one in controls if one is not Control.NONE]
+
+
+def _nearness(metrics: list[str], dual: str | None, device: str, images: Path | None) -> Nearness | None:
+    """What measures CLIPScore, where it is asked for."""
+    from linmap.cli.evaluate.caption_nearness import Nearness
+
+    asked = [name for name in metrics if name in OF_PHOTOS]
+    if not asked:
+        return None
+    if images is None:
+        raise typer.BadParameter(f"{asked[0]} looks at photos, not at features; give their folder, --images DIR.")
+    return Nearness(dual, device)
 
 
 def _write(report: dict[str, Any], folder: Path, rows: Any, photos: list[int], run: Any) -> list[Path]:
@@ -157,16 +193,17 @@ def _write(report: dict[str, Any], folder: Path, rows: Any, photos: list[int], r
     return [folder / "results.json", folder / "results.md", page]
 
 
-def _print(report: dict[str, Any], written: list[Path]) -> None:
+def _print(report: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console
 
     from linmap.cli.evaluate.caption_report import console_lines
     from linmap.cli.evaluate.output import WIDE
 
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, emoji=False, width=WIDE)
     for line in console_lines(report):
         console.print(line, soft_wrap=isinstance(line, str))
-    if written:
-        console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)

@@ -22,7 +22,8 @@ THUMBNAILS = "thumbnails"
 def write_gallery(folder: Path, rows: Sequence[ScoredRow], photos: Sequence[int], run: Run, notes: list[str]) -> Path:
     """Writes the page and, beside it, the thumbnails that are not there yet; returns the page.
 
-    The blind control is not shown: its captions are those of the captioner, under other photos.
+    The blind control is not shown: its captions are those of the captioner, under other photos. Photos of which there
+    are only features have no picture.
 
     Args:
         folder: Of the results.
@@ -43,13 +44,13 @@ def write_gallery(folder: Path, rows: Sequence[ScoredRow], photos: Sequence[int]
     cards = []
     with ProgressBar("Gallery", len(photos)) as bar:
         for number, place in enumerate(photos):
-            source = f"{THUMBNAILS}/{place + 1:06d}.jpg"
-            record = run.records[place]
+            record = run.photos.records[place]
+            source = f"{THUMBNAILS}/{place + 1:06d}.jpg" if isinstance(record.image, Path) else None
             cards.append(
                 GalleryPhoto(
-                    name=run.names[place],
+                    name=run.photos.names[place],
                     source=source,
-                    size=_thumbnail(record.image, folder / source),
+                    size=(0, 0) if source is None else _thumbnail(record.image, folder / source),
                     captions={row.label: row.captions[number] for row in shown},
                     references=record.captions,
                     scores={

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 from linmap.cli.evaluate.captioners import (
     NamedModel,
     captioned,
+    captioned_features,
     decoding_of,
     generation_config,
     load_seeing,
     model_digest,
+    require_features,
     untrained_encoder,
 )
 from linmap.cli.evaluate.options import Control
 from linmap.errors import OutputFolderError
 
 if TYPE_CHECKING:
+    from linmap.cli.evaluate.caption_data import Measured
     from linmap.cli.models import Captioner
-    from linmap.data.captions import Captioned
     from linmap.data.images import UnreadableImages
     from linmap.evaluation import WrittenCaption, WrittenCaptions
 
@@ -38,9 +40,7 @@ class Run:
     """What all captioners of a run have in common.
 
     Args:
-        records: The photos, with what people wrote about them.
-        names: What each photo is called.
-        photos: A digest of both.
+        photos: What is captioned, with what people wrote about it.
         folder: Of the results; None writes none.
         num_beams: What is asked for; None is each model's own.
         batch_size: Photos captioned at a time.
@@ -50,9 +50,7 @@ class Run:
         seed: Of the controls.
     """
 
-    records: Sequence[Captioned]
-    names: Sequence[str]
-    photos: str
+    photos: Measured
     folder: Path | None
     num_beams: int | None
     batch_size: int
@@ -90,6 +88,7 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
     Raises:
         OutputFolderError: An earlier run wrote the captions of another model, of other photos, or made otherwise.
         ModelNotFoundError: The settings of a model are damaged.
+        FeatureMismatchError: The photos are features of another encoder than a model's.
     """
     from linmap.evaluation import WrittenCaptions
 
@@ -98,13 +97,15 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
         _require_folder(run.folder)
         _require_photos(run.folder / CAPTIONS, run)
     for model in models:
+        if run.photos.store is not None:
+            require_features(model, run.photos.store)
         decoding = decoding_of(generation_config(model), run.num_beams)
         digest = model_digest(model.folder)
         for control in [None, *(one for one in controls if one is Control.RANDOM_ENCODER)]:
             identity = {
                 "model": digest,
-                "encoder": "its own" if control is None else f"untrained, seed {run.seed}",
-                "photos": run.photos,
+                "encoder": run.photos.seen if control is None else f"untrained, seed {run.seed}",
+                "photos": run.photos.digest,
                 "decoding": decoding,
                 "batch size": run.batch_size,
                 "device": run.device_kind,
@@ -112,7 +113,7 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
             }
             file = f"{model.name}.jsonl" if control is None else f"{model.name}@{control}.jsonl"
             path = None if run.folder is None else run.folder / CAPTIONS / file
-            captions = WrittenCaptions(path, identity, run.names, run.batch_size)
+            captions = WrittenCaptions(path, identity, run.photos.names, run.batch_size)
             if captions.missing and decoding["do_sample"]:
                 captions.start_over()  # the random numbers begin anew
             found.append(Pass(model, control, decoding, captions))
@@ -135,7 +136,7 @@ def _require_photos(folder: Path, run: Run) -> None:
 
     for path in sorted(folder.glob("*.jsonl")):
         identity = WrittenCaptions.identity_in(path)
-        if identity is not None and identity.get("photos") != run.photos:
+        if identity is not None and identity.get("photos") != run.photos.digest:
             raise OutputFolderError(
                 f"{path} holds captions of other photos, or of photos captioned otherwise by people. Name another "
                 "folder for these."
@@ -151,7 +152,7 @@ def complete(passes: Iterable[Pass], run: Run, unreadable: UnreadableImages) -> 
     """
     from linmap.cli.progress import ProgressBar
 
-    paths = {name: str(record.image) for name, record in zip(run.names, run.records, strict=True)}
+    paths = {name: str(record.image) for name, record in zip(run.photos.names, run.photos.records, strict=True)}
     captioner: Captioner | None = None
     for one in passes:
         if one.control is None:
@@ -160,7 +161,7 @@ def complete(passes: Iterable[Pass], run: Run, unreadable: UnreadableImages) -> 
             _count(answer, paths, unreadable)
         if not one.captions.missing:
             continue
-        captioner = captioner or load_seeing(one.model, run.device, run.dtype)
+        captioner = captioner or load_seeing(one.model, run.device, run.dtype, features=run.photos.features is not None)
         untrained = nullcontext() if one.control is None else untrained_encoder(captioner, run.seed)
         with untrained, ProgressBar(f"Captioning: {one.name}", one.captions.missing) as bar:
             one.captions.complete(_writing(one, captioner, run, paths, unreadable), bar.advance)
@@ -170,7 +171,13 @@ def _writing(one: Pass, captioner: Captioner, run: Run, paths: dict[str, str], u
     """From the place of the first missing photo to its caption and all that follow."""
 
     def write(start: int) -> Iterable[WrittenCaption]:
-        answers = captioned(captioner, run.records[start:], run.names[start:], one.decoding, run.batch_size)
+        names = run.photos.names[start:]
+        if run.photos.features is None:
+            photos = [record.image for record in run.photos.records[start:]]
+            answers = captioned(captioner, photos, names, one.decoding, run.batch_size)
+        else:
+            features = run.photos.features[start:]
+            answers = captioned_features(captioner, features, names, one.decoding, run.batch_size)
         for answer in answers:
             _count(answer, paths, unreadable)
             yield answer

@@ -10,10 +10,11 @@ from linmap.cli.evaluate.options import Control
 from linmap.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from linmap.cli.evaluate.caption_nearness import Nearness
     from linmap.cli.evaluate.caption_run import Pass, Run
     from linmap.evaluation import CaptionScores
 
-__all__ = ["METRICS", "ScoredRow", "metrics_named", "report_of", "row_label", "scored_rows"]
+__all__ = ["METRICS", "OF_PHOTOS", "ScoredRow", "metrics_named", "report_of", "row_label", "scored_rows"]
 
 METRICS = {
     "cider_d": ("CIDEr-D",),
@@ -21,8 +22,13 @@ METRICS = {
     **{f"bleu_{n}": (f"BLEU-{n}",) for n in range(1, 5)},
     "rouge_l": ("ROUGE-L",),
     "meteor": ("METEOR",),
+    "clip_score": ("CLIPScore",),
+    "ref_clip_score": ("RefCLIPScore",),
 }
 """What `--metric` takes, and the columns it stands for."""
+
+OF_PHOTOS = ("CLIPScore", "RefCLIPScore")
+"""Those that compare captions with photos, through a dual encoder."""
 
 
 def metrics_named(text: str) -> list[str]:
@@ -71,19 +77,28 @@ def scored_rows(
     metrics: Sequence[str],
     controls: Sequence[Control],
     tokenizer: str,
+    near: Nearness | None = None,
 ) -> tuple[list[ScoredRow], list[int]]:
     """Every captioner scored, its controls under it, on the photos that all of them could read.
 
     The blind control costs nothing: as a caption depends on its photo alone, the captions that shuffled features would
     give are the same captions in another order.
 
+    Args:
+        passes: The captioners, all captions made.
+        run: What they have in common.
+        metrics: Columns of `METRICS`.
+        controls: What is asked for; those with an encoder of their own are passes.
+        tokenizer: See `cider_d`.
+        near: Measures those of `OF_PHOTOS`.
+
     Returns:
         The rows, and the places of the photos they are of.
     """
     from linmap.evaluation import derangement, score_captions
 
-    done = [one.captions.done for one in passes]
-    photos = [place for place in range(len(run.records)) if all(answers[place].error is None for answers in done)]
+    done, records = [one.captions.done for one in passes], run.photos.records
+    photos = [place for place in range(len(records)) if all(answers[place].error is None for answers in done)]
     order = derangement(len(photos), run.seed) if len(photos) > 1 else []
     said: list[tuple[Pass, Control | None, list[str]]] = []
     for one, answers in zip(passes, done, strict=True):
@@ -91,12 +106,17 @@ def scored_rows(
         said.append((one, one.control, captions))
         if one.control is None and Control.BLIND in controls:
             said.append((one, Control.BLIND, [captions[other] for other in order]))
+    by_label = {row_label(one.model.name, control): captions for one, control, captions in said}
+    references = [records[place].captions for place in photos]
+    asked = [name for name in metrics if name in OF_PHOTOS]
+    images = [records[place].image for place in photos]
     found = score_captions(
-        {row_label(one.model.name, control): captions for one, control, captions in said},
-        [run.records[place].captions for place in photos],
-        metrics=metrics,
+        by_label,
+        references,
+        metrics=[name for name in metrics if name not in OF_PHOTOS],
         tokenizer=tokenizer,
-        domains=[run.records[place].domain for place in photos],
+        domains=[records[place].domain for place in photos],
+        measured=near(asked, images, by_label, references) if near else None,
     )
     rows = [
         ScoredRow(one, control, captions, scores)
@@ -105,8 +125,9 @@ def scored_rows(
     return rows, photos
 
 
-def report_of(rows: Sequence[ScoredRow], metrics: Sequence[str], tokenizer: str, seed: int) -> dict[str, Any]:
+def report_of(rows: Sequence[ScoredRow], tokenizer: str, seed: int) -> dict[str, Any]:
     """The report: the first model's first score and its control on top, for whoever wants one number; then all."""
+    metrics = list(rows[0].found.scores)
     facts = [_row_facts(row) for row in rows]
     first = facts[0]
     held = next((row for row in facts[1:] if row["name"] == first["name"]), None)
@@ -121,7 +142,7 @@ def report_of(rows: Sequence[ScoredRow], metrics: Sequence[str], tokenizer: str,
         "comparable": tokenizer == "ptb",
         "decoding": first["decoding"],
         "model": first["model"],
-        "metrics": list(metrics),
+        "metrics": metrics,
         "domains": _ordered(rows[0].found.domains),
         "rows": facts,
     }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,22 +12,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from linmap.errors import CaptioningError, ModelNotFoundError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import GenerationConfig
 
     from linmap.cli.models import Captioner
-    from linmap.data.captions import Captioned
+    from linmap.data.feature_store import FeatureStore
+    from linmap.data.images import Photo
     from linmap.evaluation import WrittenCaption
 
 __all__ = [
     "NamedModel",
     "captioned",
+    "captioned_features",
     "decoding_of",
     "generation_config",
     "load_seeing",
     "model_digest",
     "named_models",
-    "photo_names",
-    "photos_digest",
+    "require_features",
     "untrained_encoder",
 ]
 
@@ -129,25 +130,6 @@ def model_digest(folder: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def photo_names(records: Sequence[Captioned], images: Path | None) -> list[str]:
-    """What each photo is called: its path below the folder of the photos."""
-    names = []
-    for record in records:
-        path = Path(str(record.image))
-        inside = images is not None and path.is_relative_to(images)
-        names.append(path.relative_to(images).as_posix() if inside and images is not None else str(record.image))
-    return names
-
-
-def photos_digest(records: Sequence[Captioned], names: Sequence[str]) -> str:
-    """One digest of the photos, by name and size, and of what people wrote about them."""
-    digest = hashlib.sha256()
-    for record, name in zip(records, names, strict=True):
-        size = Path(record.image).stat().st_size if isinstance(record.image, (str, Path)) else 0
-        digest.update(json.dumps([name, size, record.captions]).encode())
-    return digest.hexdigest()
-
-
 def generation_config(model: NamedModel) -> GenerationConfig:
     """How a model decodes by itself, read without loading it.
 
@@ -180,49 +162,92 @@ def decoding_of(own: GenerationConfig, num_beams: int | None) -> dict[str, Any]:
     return how | {name: getattr(own, name) for name, plain in unsaid.items() if getattr(own, name) not in plain}
 
 
-def load_seeing(model: NamedModel, device: str, dtype: str) -> Captioner:
-    """Loads a captioner that can see photos.
+def load_seeing(model: NamedModel, device: str, dtype: str, *, features: bool) -> Captioner:
+    """Loads a captioner that can see photos or, without its encoder, features of them.
 
     Raises:
-        CaptioningError: It holds no image encoder.
+        CaptioningError: It holds no image encoder, and is to see photos.
         LinmapError: As `load_captioner`.
     """
     from linmap.cli.models import load_captioner
 
-    captioner = load_captioner(model.word, device, dtype)
-    if captioner.model.encoder is None:
+    captioner = load_captioner(model.word, device, dtype, encoder=False if features else None)
+    if captioner.model.encoder is None and not features:
         raise CaptioningError(
-            f"{model.shown} holds no image encoder: it reads features, not photos. Name one that does."
+            f"{model.shown} holds no image encoder: it reads features, not photos. Name one that does, or give the "
+            "features of the photos: --features DIR, which linmap features extract writes."
         )
     return captioner
 
 
+def require_features(model: NamedModel, store: FeatureStore) -> None:
+    """Checks that the features are those that a model was trained with.
+
+    Raises:
+        FeatureMismatchError: They are of another encoder, preprocessing or pooling.
+        CaptioningError: The model does not say which encoder it was trained with, or has its own, which learned.
+    """
+    from linmap.cli.models import one_line, require_processor
+    from linmap.prefix.configuration import LinearVisionPrefixConfig
+    from linmap.prefix.encoding import feature_identity
+    from linmap.prefix.processing import LinearVisionPrefixProcessor
+
+    require_processor(model.folder)
+    with one_line(model.folder):
+        config = LinearVisionPrefixConfig.from_pretrained(model.folder)
+        processor = LinearVisionPrefixProcessor.from_pretrained(model.folder)
+    if config.vision_config is None or config.trained_encoder:
+        lacks = config.vision_config is None
+        why = "does not say which encoder it was trained with" if lacks else "has an encoder of its own, which learned"
+        raise CaptioningError(f"{model.shown} {why}: {store.directory} cannot be known to hold its features.")
+    wanted = feature_identity(
+        config.vision_config, processor.image_processor, features=config.features, grid_size=config.grid_size
+    )
+    store.identity.require(wanted, str(store.directory))
+
+
 def captioned(
-    captioner: Captioner, records: Sequence[Captioned], names: Sequence[str], how: dict[str, Any], batch_size: int
+    captioner: Captioner, photos: Sequence[Photo], names: Sequence[str], how: dict[str, Any], batch_size: int
 ) -> Iterator[WrittenCaption]:
     """What becomes of each photo, in order.
 
     Args:
         captioner: The model on its device, and its processor.
-        records: The photos.
+        photos: The photos.
         names: What each is called.
         how: As `generate` takes it.
         batch_size: Photos captioned at a time.
     """
-    import torch
-
     from linmap.evaluation import WrittenCaption
     from linmap.prefix.captioning import caption_photos
 
-    if how["do_sample"]:
-        torch.manual_seed(0)  # the same command gives the same captions
-    photos: Iterable[Any] = [record.image for record in records]
+    _begin(how)
     answers = caption_photos(captioner.model, captioner.processor, photos, batch_size=batch_size, **how)
     for name, answer in zip(names, answers, strict=True):
         if answer.error is not None:
             yield WrittenCaption(name, error=getattr(answer.error, "reason", str(answer.error)))
         else:
             yield WrittenCaption(name, answer.caption)
+
+
+def captioned_features(
+    captioner: Captioner, features: Sequence[Tensor], names: Sequence[str], how: dict[str, Any], batch_size: int
+) -> Iterator[WrittenCaption]:
+    """The same from features that were extracted before; see `captioned`."""
+    from linmap.evaluation import WrittenCaption
+    from linmap.prefix.captioning import caption_features
+
+    _begin(how)
+    answers = caption_features(captioner.model, captioner.processor, features, batch_size=batch_size, **how)
+    return map(WrittenCaption, names, answers)
+
+
+def _begin(how: dict[str, Any]) -> None:
+    """The same command gives the same captions, also of a model that draws them."""
+    import torch
+
+    if how["do_sample"]:
+        torch.manual_seed(0)
 
 
 @contextmanager
