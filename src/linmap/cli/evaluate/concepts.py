@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from linmap.cli.evaluate.options import AsJson, Classes, Device, MaxUnreadable, PerClass
 
 if TYPE_CHECKING:
+    from linmap.cli.evaluate.caption_data import Measured
     from linmap.cli.evaluate.caption_run import Pass
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import Labelled
@@ -89,7 +91,7 @@ def concepts(
       --model random=runs/random --output results/
     """
     from linmap.cli.devices import check_device, check_dtype, device_for
-    from linmap.cli.evaluate.captioners import named_models, photo_names, photos_digest
+    from linmap.cli.evaluate.captioners import named_models
 
     check_device(device)
     check_dtype(dtype)
@@ -103,7 +105,6 @@ def concepts(
     from linmap.cli.evaluate.labelled import first_of_each
     from linmap.cli.study.options import command_line
     from linmap.data.animals import read_attributes
-    from linmap.data.captions import Captioned
     from linmap.data.images import UnreadableImages
     from linmap.evaluation import Animal, AttributeTable
 
@@ -114,38 +115,31 @@ def concepts(
     animals = [Animal.called(name) for name in dict.fromkeys(names.values())]  # a wrong name is said before the hours
     if table is not None:
         AttributeTable(table, animals)
-    records = [Captioned(one.image, (names[one.label],)) for one in labelled]
-    shown = photo_names(records, images)
-    run = Run(
-        records=records,
-        names=shown,
-        photos=photos_digest(records, shown),
-        folder=output,
-        num_beams=num_beams,
-        batch_size=batch_size,
-        device=device,
-        device_kind=device_for(device).type,
-        dtype=dtype,
-        seed=0,
-    )
+    measured = _measured(labelled, names, images)
+    run = Run(measured, output, num_beams, batch_size, device, device_for(device).type, dtype, seed=0)
     passes = passes_of(models, [], run)
     complete(passes, run, unreadable)
-    found, there = _scored(passes, [record.captions[0] for record in records], table)
+    shown = [names[one.label] for one in labelled]
+    found, there = _scored(passes, shown, table)
     report = {
         **report_of(found, passes),
         "n": len(there),
-        "classes": len({records[place].captions[0] for place in there}),
+        "classes": len({shown[place] for place in there}),
         "images": str(images),
         "labels": None if labels is None else str(labels),
         "attributes": None if attributes is None else str(attributes),
         "left_out": len(unreadable.errors),
         "command": command_line(context),
     }
-    written = [] if output is None else _write(report, found, output)
-    if as_json:
-        typer.echo(json.dumps(report))
-    else:
-        _print(report, found, written)
+    written: list[Path] = []
+    try:
+        if output is not None:
+            _write(report, found, output, written)
+    finally:  # a file that cannot be written is an error, and no reason to lose the numbers
+        if as_json:
+            typer.echo(json.dumps(report))
+        else:
+            _print(report, found, written)
 
 
 def _read(
@@ -173,6 +167,20 @@ def _read(
     return labelled, names
 
 
+def _measured(labelled: list[Labelled], names: dict[str, str], images: Path) -> Measured:
+    """The photos as every measurement of captions takes them; their class stands in the place of captions."""
+    from linmap.cli.evaluate.caption_data import Measured
+    from linmap.data.captions import Captioned
+
+    records = [Captioned(one.image, (names[one.label],)) for one in labelled]
+    paths = [Path(str(one.image)) for one in labelled]
+    shown = [(path.relative_to(images) if path.is_relative_to(images) else path).as_posix() for path in paths]
+    facts = [
+        [name, path.stat().st_size, *record.captions] for name, path, record in zip(shown, paths, records, strict=True)
+    ]
+    return Measured(records, shown, hashlib.sha256(json.dumps(facts).encode()).hexdigest())
+
+
 def _scored(
     passes: list[Pass], classes: list[str], table: dict[str, dict[str, float]] | None
 ) -> tuple[dict[str, ScoredConcepts], list[int]]:
@@ -193,16 +201,18 @@ def _scored(
     }, there
 
 
-def _write(report: dict[str, Any], found: dict[str, ScoredConcepts], folder: Path) -> list[Path]:
-    """Writes the results; the numbers first, since pictures may fail."""
+def _write(report: dict[str, Any], found: dict[str, ScoredConcepts], folder: Path, written: list[Path]) -> None:
+    """Writes the results, the numbers first, since pictures may fail; adds to `written` what is there."""
     from linmap.cli.evaluate.caption_report import results_json, write_file
     from linmap.cli.evaluate.concept_report import PLOT, markdown
     from linmap.evaluation import plot_concepts
 
     write_file(folder / RESULTS, results_json(report))
+    written.append(folder / RESULTS)
     write_file(folder / PAGE, markdown(report, found))
+    written.append(folder / PAGE)
     plot_concepts(found, folder / PLOT)
-    return [folder / RESULTS, folder / PAGE, folder / PLOT]
+    written.append(folder / PLOT)
 
 
 def _print(report: dict[str, Any], found: dict[str, ScoredConcepts], written: list[Path]) -> None:
