@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from linmap.errors import CaptionDataError, MissingJavaError, UnknownNameError
-from linmap.evaluation import METRICS, caption_metrics, cider_d, compare_captions
+from linmap.evaluation import METRICS, bleu, caption_metrics, cider_d, compare_captions, meteor, rouge_l
 from linmap.evaluation.meteor import meteor_of_tokens
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR and PTB tokenisation need Java")
@@ -77,6 +77,47 @@ def test_only_the_metrics_that_are_asked_for_are_measured_in_their_order():
     assert list(simple(CANDIDATES, metrics=["ROUGE-L", "CIDEr-D"])) == ["ROUGE-L", "CIDEr-D"]
 
 
+def test_bleu_and_rouge_l_alone_are_those_of_all_metrics():
+    scores = simple(CANDIDATES)
+    assert list(bleu(CANDIDATES, REFERENCES, "simple").values) == [scores[f"BLEU-{n}"] for n in range(1, 5)]
+    alone = rouge_l(CANDIDATES, REFERENCES, "simple")
+    assert alone.value == scores["ROUGE-L"]
+    assert alone.per_image == tuple(
+        simple([one], [texts], metrics=["ROUGE-L"])["ROUGE-L"]
+        for one, texts in zip(CANDIDATES, REFERENCES, strict=True)
+    )
+
+
+def test_scores_of_another_tokenizer_say_that_they_do_not_compare():
+    assert str(bleu(["a dog"], [["a dog"]], "simple")).endswith(
+        "(simple tokenizer: not comparable with published scores)"
+    )
+    assert not rouge_l(["a dog"], [["a dog"]], "simple").comparable
+
+
+@needs_java
+def test_bleu_and_rouge_l_are_those_that_pycocoevalcap_gives_for_ptb_tokens():
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.rouge.rouge import Rouge
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    theirs = {number: [{"caption": text} for text in texts] for number, texts in enumerate(REFERENCES)}
+    ours = {number: [{"caption": text}] for number, text in enumerate(CANDIDATES)}
+    tokens = PTBTokenizer().tokenize(theirs), PTBTokenizer().tokenize(ours)
+    values, _ = Bleu(4).compute_score(*tokens, verbose=0)
+    assert bleu(CANDIDATES, REFERENCES).values == pytest.approx([100 * value for value in values])
+    assert bleu(CANDIDATES, REFERENCES).comparable
+    assert rouge_l(CANDIDATES, REFERENCES).value == pytest.approx(100 * Rouge().compute_score(*tokens)[0])
+
+
+@needs_java
+def test_meteor_has_a_score_of_all_photos_and_of_each():
+    score = meteor([*CANDIDATES, REFERENCES[0][1]], [*REFERENCES, REFERENCES[0]])
+    assert score.per_image[3] == pytest.approx(100)
+    assert min(score.per_image) < score.value < 100
+    assert score.comparable
+
+
 @needs_java
 def test_meteor_knows_the_same_words_and_their_stems():
     # all words the same, in one piece, is 1 less the penalty gamma 0.6 * (1 piece / 3 words) ** 0.2 of METEOR 1.5 …
@@ -109,6 +150,10 @@ def test_meteor_without_java_says_what_to_install(tmp_path, monkeypatch):
     [
         (lambda: simple(CANDIDATES, metrics=["SPICE"]), UnknownNameError, "Unknown metric of captions 'SPICE'"),
         (lambda: simple(CANDIDATES[:2]), CaptionDataError, "2 captions for 3 photos"),
+        (lambda: simple(CANDIDATES[:1], REFERENCES[:1]), CaptionDataError, "CIDEr-D over 1 photos means nothing"),
+        (lambda: bleu([], [], "simple"), CaptionDataError, "There is no photo"),
+        (lambda: rouge_l(["a"], [[]], "simple"), CaptionDataError, "Photo 0 needs a list of at least one reference"),
+        (lambda: meteor(["a"], ["a"]), CaptionDataError, "Photo 0 needs a list of at least one reference"),
     ],
 )
 def test_what_cannot_be_scored_is_an_error(run, error, words):

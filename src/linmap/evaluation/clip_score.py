@@ -110,21 +110,40 @@ def ref_clip_scores(
             f"There are the references of {len(reference_embeddings)} photos for {len(text_embeddings)} captions; give "
             "one tensor a photo."
         )
-    counts = [len(rows) for rows in reference_embeddings]
-    if 0 in counts:
-        raise EvaluationError(f"Photo {counts.index(0)} has no reference; RefCLIPScore needs at least one for each.")
+    for number, rows in enumerate(reference_embeddings):
+        if rows.ndim != 2 or rows.shape[1] != text_embeddings.shape[1]:
+            raise EvaluationError(
+                f"Photo {number}'s references are {tuple(rows.shape)}; expected (references, "
+                f"{text_embeddings.shape[1]}), as wide as the captions' embeddings."
+            )
+        if not len(rows):
+            raise EvaluationError(f"Photo {number} has no reference; RefCLIPScore needs at least one for each.")
+    counts = torch.tensor([len(rows) for rows in reference_embeddings])
+    photo_of = torch.repeat_interleave(torch.arange(len(counts)), counts)
     references = torch.cat([rows.detach() for rows in reference_embeddings])
-    photo_of = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    if references.ndim != 2 or references.shape[1] != text_embeddings.shape[1]:
-        raise EvaluationError(
-            f"References are {tuple(references.shape[1:])} wide, captions {tuple(text_embeddings.shape[1:])}; one dual "
-            "encoder makes both."
-        )
     texts = unit_rows(text_embeddings, "text embeddings").cpu()[photo_of]
     cosines = (texts * unit_rows(references, "reference embeddings").cpu()).sum(1)
     nearest = torch.zeros(len(counts), dtype=cosines.dtype).scatter_reduce(0, photo_of, cosines, "amax")
     both = near + nearest
     return _score(100 * 2 * near * nearest / both.where(both > 0, torch.ones_like(both)), "RefCLIPScore", encoder)
+
+
+def embedding_rows(rows: Sequence[Sequence[float]], what: str) -> Tensor:
+    """Embeddings that come as lists, as `evaluate` hands them on: float32 `(n, dim)`.
+
+    Args:
+        rows: One list of numbers each.
+        what: What errors call them.
+
+    Raises:
+        EvaluationError: They differ in length.
+    """
+    lengths = sorted({len(row) for row in rows})
+    if len(lengths) > 1:
+        raise EvaluationError(
+            f"The {what} differ in length: {lengths[0]} to {lengths[-1]} numbers; those of one dual encoder do not."
+        )
+    return torch.tensor([list(row) for row in rows], dtype=torch.float32).reshape(len(rows), *lengths)
 
 
 def _nearness(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Sc
         MissingJavaError: There is no Java, or it failed.
 
     Example:
-        >>> meteor(["a dog runs"], [["a dog is running", "grass"]]).value  # doctest: +SKIP
-        43.7
+        >>> print(meteor(["a dog runs"], [["a dog is running", "grass"]]))  # doctest: +SKIP
+        31.2
     """
     require_pairs(candidates, references, at_least=1)
     ours, *theirs = tokenise_lists([candidates, *references], "ptb")

@@ -181,7 +181,8 @@ def require_answers(answers: Sequence[str], references: Sequence[str | Sequence[
         texts = right_answers(reference)
         if not isinstance(answer, str):
             raise EvaluationError(f"The answer to question {number} must be a text; found {answer!r:.80}.")
-        if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        listed = isinstance(texts, Sequence) and len(texts) > 0
+        if not listed or not all(isinstance(text, str) and text.strip() for text in texts):
             raise EvaluationError(
                 f"Question {number} needs at least one right answer, in words; found {reference!r:.80}."
             )

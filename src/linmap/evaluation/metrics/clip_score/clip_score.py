@@ -6,9 +6,8 @@ from typing import Any
 
 import datasets
 import evaluate
-import torch
 
-from linmap.evaluation.clip_score import clip_scores
+from linmap.evaluation.clip_score import clip_scores, embedding_rows
 
 _DESCRIPTION = """
 CLIPScore measures how near a caption is to its photo in the space of a dual encoder: 2.5 max(cos, 0), in the x100 units
@@ -65,7 +64,9 @@ class ClipScore(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[list[float]], images: list[list[float]], encoder: str) -> dict[str, Any]:
-        score = clip_scores(torch.tensor(images), torch.tensor(predictions), encoder=encoder)
+        score = clip_scores(
+            embedding_rows(images, "images"), embedding_rows(predictions, "predictions"), encoder=encoder
+        )
         return {
             "clip_score": score.value,
             "clip_score_per_image": list(score.per_image),

@@ -6,9 +6,8 @@ from typing import Any
 
 import datasets
 import evaluate
-import torch
 
-from linmap.evaluation.clip_score import ref_clip_scores
+from linmap.evaluation.clip_score import embedding_rows, ref_clip_scores
 
 _DESCRIPTION = """
 RefCLIPScore measures how near a caption is to its photo and to what people wrote about it, in the space of a dual
@@ -74,8 +73,12 @@ class RefClipScore(evaluate.Metric):
         references: list[list[list[float]]],
         encoder: str,
     ) -> dict[str, Any]:
-        rows = [torch.tensor(row) for row in references]
-        score = ref_clip_scores(torch.tensor(images), torch.tensor(predictions), rows, encoder=encoder)
+        score = ref_clip_scores(
+            embedding_rows(images, "images"),
+            embedding_rows(predictions, "predictions"),
+            [embedding_rows(rows, "references") for rows in references],
+            encoder=encoder,
+        )
         return {
             "ref_clip_score": score.value,
             "ref_clip_score_per_image": list(score.per_image),
