@@ -113,8 +113,8 @@ def conditions(found: dict[str, dict[str, Any]], size: Size) -> list[str]:
     one = found[f"{REUSED} {MOST}"]
     return [
         f"{one['questions']} questions about {size.photos} photos of DAQUAR, {BATCH} at a time, by the bundled "
-        f"captioner in {one['dtype'].removeprefix('torch.')}; encoding each photo once is within the time of both. Median of "
-        f"{size.rounds}; threads: {one['threads']}.",
+        f"captioner in {one['dtype'].removeprefix('torch.')}; encoding each photo once is within the time of both. "
+        f"Median of {size.rounds}; threads: {one['threads']}.",
         "",
         f"Machine: {machine('torch', 'transformers')}.",
     ]

@@ -10,11 +10,11 @@ from PIL import Image
 from rich.console import Console
 
 from linmap.errors import EvaluationError, OutputFolderError, UnknownNameError
-from linmap.evaluation.vqa import ShotsScore, plot_vqa, score_answers, vqa_metrics_for, vqa_table
+from linmap.evaluation.vqa import AnswersScore, plot_vqa, score_answers, vqa_metrics_for, vqa_table
 from linmap.evaluation.written_answers import WrittenAnswers
 
-ROWS = {"model": {0: ShotsScore(10.0, (8.0, 12.0)), 4: ShotsScore(20.0, (20.0, 20.0))}, "blind": {}}
-ROWS["blind"] = {0: ShotsScore(5.0, (5.0,)), 4: ShotsScore(6.0, (6.0,))}
+ROWS = {"model": {0: AnswersScore(10.0, (8.0, 12.0)), 4: AnswersScore(20.0, (20.0, 20.0))}, "blind": {}}
+ROWS["blind"] = {0: AnswersScore(5.0, (5.0,)), 4: AnswersScore(6.0, (6.0,))}
 
 
 def test_the_score_is_the_mean_over_questions_and_each_support_has_its_own():
@@ -40,7 +40,7 @@ def test_wups_counts_near_words():
 
 
 def test_one_set_has_no_error():
-    assert ShotsScore(5.0, (5.0,)).error is None
+    assert AnswersScore(5.0, (5.0,)).error is None
 
 
 def test_ten_answers_to_every_question_ask_for_vqa_accuracy():

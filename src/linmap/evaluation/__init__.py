@@ -38,6 +38,7 @@ from linmap.evaluation.tables import (
     size_table,
 )
 from linmap.evaluation.tokenisation import tokenise
+from linmap.evaluation.vqa import VQA_METRICS, AnswersScore, plot_vqa, score_answers, vqa_metrics_for, vqa_table
 from linmap.evaluation.vqa_accuracy import ExactMatchScore, VqaScore, exact_match, normalise_answer, vqa_accuracy
 from linmap.evaluation.written_captions import WrittenCaption, WrittenCaptions
 from linmap.evaluation.wups import WupsScore, wups
@@ -48,8 +49,10 @@ __all__ = [
     "ENTIRE",
     "METRICS",
     "TEMPLATES",
+    "VQA_METRICS",
     "Animal",
     "AnimalNames",
+    "AnswersScore",
     "AttributeScores",
     "AttributeTable",
     "BleuScore",
@@ -115,10 +118,12 @@ __all__ = [
     "plot_shots",
     "plot_sizes",
     "plot_sweep",
+    "plot_vqa",
     "ref_clip_scores",
     "retrieval_recall",
     "retrieval_table",
     "rouge_l",
+    "score_answers",
     "score_captions",
     "scores_by_size",
     "shift_table",
@@ -127,6 +132,8 @@ __all__ = [
     "thumbnail",
     "tokenise",
     "vqa_accuracy",
+    "vqa_metrics_for",
+    "vqa_table",
     "wups",
     "zero_shot_classifier",
 ]

@@ -16,7 +16,7 @@ from linmap.evaluation.wups import wups
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["VQA_METRICS", "ShotsScore", "plot_vqa", "score_answers", "vqa_metrics_for", "vqa_table"]
+__all__ = ["VQA_METRICS", "AnswersScore", "plot_vqa", "score_answers", "vqa_metrics_for", "vqa_table"]
 
 VQA_METRICS = ("VQA accuracy", "exact match", "WUPS 0.9", "WUPS 0.0")
 PEOPLE = 10
@@ -24,7 +24,7 @@ PEOPLE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class ShotsScore:
+class AnswersScore:
     """What one captioner scores with a number of solved examples.
 
     Args:
@@ -58,7 +58,7 @@ def score_answers(
     references: Sequence[Sequence[str]],
     metrics: Sequence[str],
     supports: Sequence[int] | None = None,
-) -> dict[str, ShotsScore]:
+) -> dict[str, AnswersScore]:
     """Scores one answer a question.
 
     Args:
@@ -86,7 +86,7 @@ def score_answers(
         parts: dict[int, list[float]] = {number: [] for number in sorted(set(supports))}
         for number, value in zip(supports, each, strict=True):
             parts[number].append(value)
-        found[metric] = ShotsScore(statistics.fmean(each), tuple(map(statistics.fmean, parts.values())))
+        found[metric] = AnswersScore(statistics.fmean(each), tuple(map(statistics.fmean, parts.values())))
     return found
 
 
@@ -100,7 +100,7 @@ def _per_question(answers: Sequence[str], references: Sequence[Sequence[str]], m
     raise UnknownNameError("metric of answers", metric, VQA_METRICS)
 
 
-def vqa_table(metric: str, rows: Mapping[str, Mapping[int, ShotsScore]]) -> Table:
+def vqa_table(metric: str, rows: Mapping[str, Mapping[int, AnswersScore]]) -> Table:
     """One row a model, one column a number of shots, as in the paper; for `rich.print`.
 
     Args:
@@ -118,17 +118,17 @@ def vqa_table(metric: str, rows: Mapping[str, Mapping[int, ShotsScore]]) -> Tabl
     return table
 
 
-def shown(score: ShotsScore) -> str:
+def shown(score: AnswersScore) -> str:
     """A score in a table, with its error where there is one.
 
     Example:
-        >>> shown(ShotsScore(21.3, (20.0, 22.6)))
+        >>> shown(AnswersScore(21.3, (20.0, 22.6)))
         '21.3 ± 1.3'
     """
     return f"{score.value:.1f}" if score.error is None else f"{score.value:.1f} ± {score.error:.1f}"
 
 
-def plot_vqa(scores: Mapping[str, Mapping[str, Mapping[int, ShotsScore]]], path: str | Path) -> None:
+def plot_vqa(scores: Mapping[str, Mapping[str, Mapping[int, AnswersScore]]], path: str | Path) -> None:
     """A curve for each row over the number of shots, one picture a metric, side by side.
 
     Args:

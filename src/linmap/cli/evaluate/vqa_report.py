@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from linmap.cli.evaluate.vqa_run import BLIND, Run
 
 if TYPE_CHECKING:
-    from linmap.evaluation.vqa import ShotsScore
+    from linmap.evaluation.vqa import AnswersScore
     from linmap.evaluation.written_answers import WrittenAnswers
 
 __all__ = ["Scores", "console_lines", "markdown", "notes", "report_of", "scores_of"]
 
-Scores = dict[str, dict[str, dict[int, "ShotsScore"]]]
+Scores = dict[str, dict[str, dict[int, "AnswersScore"]]]
 """For each metric the rows, for each row its scores by number of shots."""
 
 
