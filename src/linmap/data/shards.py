@@ -26,9 +26,7 @@ LONGEST_TEXT = 1 << 20
 """Bytes of the longest text member that is read: beyond it, it is no caption."""
 
 BLOCK = 512  # bytes, of which a tar file is made
-MEMBER = re.compile(
-    r"((?:.*/)?[^./][^./]*)\.([^/]+)"
-)  # key and extension, the first dot between them: webdataset's rule
+MEMBER = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)")  # key, the first dot, extension: webdataset's rule
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
