@@ -50,8 +50,8 @@ def update_model_card(directory: str | Path, scores: Sequence[Mapping[str, Any]]
         >>> _ = (folder / "README.md").write_text("# Mine")
         >>> how = {"metric": "CIDEr-D", "dataset": "COCO", "photos": 5000}
         >>> card = update_model_card(folder, [{**how, "value": 54.9}, {**how, "value": 4.0, "control": "blind"}])
-        >>> print(card.read_text().splitlines()[-8])
-        | CIDEr-D | COCO | 5000 | 54.9 | 4.0 |
+        >>> "| CIDEr-D | COCO | 5000 | 54.9 | 4.0 |" in card.read_text().splitlines()
+        True
     """
     path = Path(directory) / CARD_FILE
     try:

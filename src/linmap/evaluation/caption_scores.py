@@ -48,9 +48,9 @@ def score_captions(
 ) -> dict[str, CaptionScores]:
     """Scores the captions of several captioners for the same photos, tokenised in one run.
 
-    A domain is scored as a set of its own, with document frequencies of its own references, as NoCaps is: in the table
-    of LiMBeR (arXiv 2209.15162, table 1) the score over all photos is not the mean of the domains' weighted by their
-    photos, which it would be with frequencies in common.
+    A domain is scored as a set of its own, with document frequencies of its own references: so are the NoCaps scores of
+    LiMBeR (arXiv 2209.15162), where no shares of the three domains give the column "all" in every row, as they would
+    with frequencies in common.
 
     Args:
         captions: For each captioner's name its captions, one a photo.
@@ -76,7 +76,7 @@ def score_captions(
         >>> said = {"copies": ["a dog runs on grass", "two men ride bicycles"], "one": ["a dog"] * 2}
         >>> found = score_captions(said, references, metrics=["CIDEr-D", "ROUGE-L"], tokenizer="simple")
         >>> {name: round(one.scores["ROUGE-L"], 1) for name, one in found.items()}
-        {'copies': 100.0, 'one': 26.7}
+        {'copies': 100.0, 'one': 26.5}
     """
     for name in metrics:
         if name not in METRICS:
