@@ -121,8 +121,9 @@ def open_clip_pair(
 def _start_of(config: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
     """Scale and bias that an architecture of open_clip starts with: CLIP's 1/0.07 (section 2.5) if it says nothing."""
     bias = config.get("init_logit_bias")
-    scale = torch.tensor(float(config.get("init_logit_scale", math.log(1 / 0.07))))
-    return scale, None if bias is None else torch.tensor(float(bias))
+    # on the CPU also where the towers are outlined on the meta device: their values are read
+    scale = torch.tensor(float(config.get("init_logit_scale", math.log(1 / 0.07))), device="cpu")
+    return scale, None if bias is None else torch.tensor(float(bias), device="cpu")
 
 
 def _side_of(model: nn.Module) -> int | None:
@@ -140,7 +141,7 @@ def _taken_apart(images: ImageEncoder, texts: TextEncoder, scale: Any, bias: Any
         text_encoder=texts,
         image_projection=None if image_matrix is None else image_matrix.T.contiguous(),
         text_projection=None if text_matrix is None else text_matrix.T.contiguous(),
-        logit_scale=torch.as_tensor(scale).detach().float().reshape(()),
+        logit_scale=torch.as_tensor(scale, device=getattr(scale, "device", None)).detach().float().reshape(()),
         logit_bias=None if bias is None else bias.detach().float().reshape(()),
     )
 

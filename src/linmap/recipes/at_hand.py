@@ -13,7 +13,7 @@ from linmap.errors import CaptionDataError
 from linmap.recipes.assembly import read_splits
 from linmap.recipes.examples import CaptionExamples, caption_lengths
 from linmap.recipes.schema import Recipe
-from linmap.recipes.sections import CaptionedPhotosRecipe
+from linmap.recipes.sections import STREAMED, CaptionedPhotosRecipe
 
 __all__ = ["Counted", "count", "lines_of_missing", "missing_captions", "missing_data"]
 
@@ -50,7 +50,7 @@ def count(recipe: Recipe) -> Counted:
     if missing := missing_data(said):
         lines = [*lines_of_missing(missing, "photos, captions and epochs"), f"captions {prompt}"]
         return Counted(longest=longest, lines=lines)
-    if said.format == "webdataset":
+    if said.format == STREAMED:
         return _of_shards(said, longest, prompt)
     training, validation = read_splits(said, UnreadableImages(said.unreadable_limit))
     looked_at = validation[: recipe.evaluation.photos]
@@ -99,7 +99,7 @@ def lines_of_missing(missing: Sequence[str], uncounted: str) -> list[str]:
 
 
 def _is_here(value: str, format: str) -> bool:  # noqa: A002
-    if format != "webdataset":
+    if format != STREAMED:
         return Path(value).exists()
     try:
         return bool(caption_shards(value))

@@ -8,7 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MIB", "decoder_activations", "encoder_activations", "in_words", "learning", "mebibytes"]
+__all__ = [
+    "MIB",
+    "adapter_activations",
+    "decoder_activations",
+    "encoder_activations",
+    "in_words",
+    "learning",
+    "mebibytes",
+]
 
 MIB = 2**20
 SAVED_VALUES_PER_HIDDEN = 17
@@ -40,6 +48,17 @@ def decoder_activations(language_model: Any, *, rows: int, tokens: int, scored: 
     layers = rows * tokens * text.hidden_size * text.num_hidden_layers * SAVED_VALUES_PER_HIDDEN * bytes_each
     logits = rows * scored * text.vocab_size * (bytes_each + 2 * 4)  # logits, their float32 copy, and its gradient
     return (layers + logits) / MIB
+
+
+def adapter_activations(adapters: Iterable[Any], *, positions: int) -> float:
+    """MiB that bottleneck adapters keep for the backward pass: what goes in, in float32, and their middle twice.
+
+    Args:
+        adapters: `BottleneckAdapter`s.
+        positions: In one forward pass, of all its texts.
+    """
+    values = sum(adapter.down.in_features + 2 * adapter.down.out_features for adapter in adapters)
+    return positions * values * 4 / MIB
 
 
 @torch.no_grad()

@@ -9,8 +9,17 @@ from torch import nn
 
 from linmap.recipes.assembly import outline_model
 from linmap.recipes.at_hand import Counted, count
-from linmap.recipes.needs import MIB, decoder_activations, encoder_activations, in_words, learning, mebibytes
+from linmap.recipes.needs import (
+    MIB,
+    adapter_activations,
+    decoder_activations,
+    encoder_activations,
+    in_words,
+    learning,
+    mebibytes,
+)
 from linmap.recipes.schema import Recipe
+from linmap.recipes.sections import STORED
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
@@ -93,7 +102,9 @@ def _parts(recipe: Recipe, model: LinearVisionPrefixModel) -> list[str]:
     said = recipe.model
     lines: list[str] = []
     pretrained: dict[str, nn.Module] = {}
-    if model.encoder is not None and said.encoder is not None:
+    if recipe.data.format == STORED:
+        lines.append(f"absent   {said.encoder}: its features are read from {recipe.data.captions}")
+    elif model.encoder is not None and said.encoder is not None:
         how = "trained " if said.trained_encoder else "frozen  "
         rate = f", learning rate {recipe.training.encoder_learning_rate}" if said.trained_encoder else ""
         lines.append(f"{how} {said.encoder}: {size_of(model.encoder)}, {origin_of(model.encoder.fingerprint)}{rate}")
@@ -109,22 +120,29 @@ def _parts(recipe: Recipe, model: LinearVisionPrefixModel) -> list[str]:
         f"trained  projector: {size_of(layer)}, {layer.in_features} -> {layer.out_features}, "
         f"{model.config.num_image_tokens} image tokens, start: {recipe.initialisation.method}"
     )
+    if model.adapters is not None:
+        lines.append(
+            f"trained  adapters: {size_of(model.adapters)}, one behind each of {len(model.adapters)} MLPs, "
+            f"{said.adapter_downsample} times narrower"
+        )
     return [*lines, loaded(pretrained)]
 
 
 def _memory(recipe: Recipe, model: LinearVisionPrefixModel, counted: Counted) -> dict[str, float]:
     """A rough upper estimate, in MiB."""
     data, batch = recipe.data, recipe.training.batch_size
-    needed = {"weights": mebibytes(model.parameters()), "gradients and AdamW": learning(model)}
+    held = [part for part in model.children() if part is not model.encoder or data.format != STORED]
+    needed = {"weights": sum(mebibytes(part.parameters()) for part in held), "gradients and AdamW": learning(model)}
     image_tokens = model.config.num_image_tokens or 1
-    if data.precompute_features and counted.photos is not None:
+    if data.precompute_features and data.format != STORED and counted.photos is not None:
         cells = 1 if recipe.model.features == "pooled" else image_tokens
         photos = counted.photos + (counted.validation or 0)
         values = photos * cells * model.projector.in_features
         needed["encoded photos"] = values * (4 if data.feature_dtype == "float32" else 2) / MIB
+    tokens = image_tokens + counted.longest + 1
     needed["activations of the longest batch"] = decoder_activations(
-        model.language_model, rows=batch, tokens=image_tokens + counted.longest + 1, scored=counted.longest + 1
-    )
+        model.language_model, rows=batch, tokens=tokens, scored=counted.longest + 1
+    ) + adapter_activations(model.adapters or (), positions=batch * tokens)
     if recipe.model.trained_encoder:
         needed["activations of the encoder"] = encoder_activations(model.encoder, images=batch)
     return needed

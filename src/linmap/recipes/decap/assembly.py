@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, set_seed
 
-from linmap.recipes.decap.model_schema import CLIP
+from linmap.recipes.decap.model_schema import CLIP, DeCapModelRecipe
 from linmap.recipes.decap.schema import DeCapRecipe
 
 if TYPE_CHECKING:
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from linmap.decap.modeling import DeCapModel
     from linmap.decap.processing import DeCapProcessor
+    from linmap.dual.modeling import DualEncoderModel
     from linmap.dual.named import DualEncoder
 
-__all__ = ["DeCapParts", "assemble_parts"]
+__all__ = ["DeCapParts", "assemble_parts", "outline_model", "tokenizer_of"]
 
 
 class DeCapParts(NamedTuple):
@@ -58,17 +59,14 @@ def assemble_parts(recipe: DeCapRecipe, texts: Sequence[str]) -> DeCapParts:
     said = recipe.model
     dual = load_dual_encoder(said.dual_encoder)
     dual.model.name_or_path = said.dual_encoder  # what a checkpoint finds it by; of "default" not its folder here
-    tokenizer = _tokenizer(recipe, texts)
+    tokenizer = tokenizer_of(recipe, texts)
     decoder: str | GPT2Config
     arguments: dict[str, Any] = {}
     if said.language_model is not None:
         decoder = said.language_model
         arguments = {"train_decoder": said.train_decoder, "dtype": getattr(torch, said.language_model_dtype)}
     else:
-        sizes: dict[str, Any] = {"n_layer": said.layers, "n_head": said.heads, "n_embd": said.width}
-        if said.positions is not None:
-            sizes["n_positions"] = said.positions
-        decoder = GPT2Config(**sizes)
+        decoder = _from_scratch(said)
     set_seed(recipe.training.seed)
     model = DeCapModel.from_backbones(
         dual.model,
@@ -85,8 +83,40 @@ def assemble_parts(recipe: DeCapRecipe, texts: Sequence[str]) -> DeCapParts:
     return DeCapParts(model, DeCapProcessor.for_model(model, tokenizer, said.max_length), dual)
 
 
-def _tokenizer(recipe: DeCapRecipe, texts: Sequence[str]) -> PreTrainedTokenizerBase | None:
-    """Of a decoder from scratch; None where a language model has its own."""
+def outline_model(recipe: DeCapRecipe, dual: DualEncoderModel) -> DeCapModel:
+    """The model of `assemble_parts` on the meta device, without its dual encoder and without a weight in memory.
+
+    Args:
+        recipe: Names the parts.
+        dual: The dual encoder, on any device.
+    """
+    from linmap.decap.outline import outline
+    from linmap.text_encoders.open_clip_tokens import clip_tokenizer
+
+    said = recipe.model
+    shape: dict[str, Any] = {"latent_dim": dual.config.projection_dim, "prefix_length": said.prefix_length}
+    if said.language_model is not None:
+        dtype = getattr(torch, said.language_model_dtype)
+        return outline(said.language_model, train_decoder=said.train_decoder, dtype=dtype, **shape)
+    decoder = _from_scratch(said)
+    decoder.vocab_size = said.vocabulary_size or len(clip_tokenizer())
+    return outline(decoder, **shape)
+
+
+def _from_scratch(said: DeCapModelRecipe) -> GPT2Config:
+    sizes: dict[str, Any] = {"n_layer": said.layers, "n_head": said.heads, "n_embd": said.width}
+    if said.positions is not None:
+        sizes["n_positions"] = said.positions
+    return GPT2Config(**sizes)
+
+
+def tokenizer_of(recipe: DeCapRecipe, texts: Sequence[str]) -> PreTrainedTokenizerBase | None:
+    """Of a decoder from scratch; None where a language model has its own.
+
+    Args:
+        recipe: Says which.
+        texts: What a vocabulary is learned from.
+    """
     from linmap.decap.vocabulary import train_tokenizer
     from linmap.text_encoders.open_clip_tokens import clip_tokenizer
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from linmap.data.images import UnreadableImages
 from linmap.recipes.assembly import read_splits
+from linmap.recipes.at_hand import lines_of_missing, missing_data
 from linmap.recipes.dual.arguments import pace_of
-from linmap.recipes.dual.assembly import assemble_model
+from linmap.recipes.dual.assembly import outline_model
 from linmap.recipes.dual.schema import TOWERS, DualRecipe
-from linmap.recipes.needs import MIB, mebibytes
-from linmap.recipes.plan import origin_of, size_of
+from linmap.recipes.needs import MIB, in_words, learning, mebibytes
+from linmap.recipes.plan import loaded, origin_of, size_of
 
 if TYPE_CHECKING:
     from linmap.dual.modeling import DualEncoderModel
@@ -19,21 +22,15 @@ __all__ = ["describe"]
 
 
 def describe(recipe: DualRecipe) -> str:
-    """Loads the towers, reads the captions, and says what the run would freeze, train, read and need.
+    """What the run would freeze, train, load, read and need, from configurations and captions alone.
 
-    No photo is opened and nothing is written.
+    No weight is loaded, no photo is opened and nothing is written. Nothing is fetched, but for the configuration of a
+    tower that linmap does not know. Data that is not here is named.
     """
-    model, _ = assemble_model(recipe)
-    training, validation = read_splits(recipe.data, UnreadableImages(recipe.data.unreadable_limit))
-    looked_at = validation[: recipe.evaluation.photos]
-    captions = sum(len(photo.captions) for photo in training)
-    pace = pace_of(recipe, captions)
+    model = outline_model(recipe)
     said = recipe.training
-    features = _feature_mebibytes(recipe, model, len(training), captions)
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    needed = mebibytes(model.parameters()) + 3 * mebibytes(learned) + features  # 3: gradient, AdamW's two averages
-    learning = ", ".join(recipe.model.trained_towers)
     lines = [recipe.description, ""]
+    pretrained: dict[str, nn.Module] = {}
     for tower in TOWERS:
         encoder = model.image_encoder if tower == "image" else model.text_encoder
         assert encoder is not None  # a recipe names both
@@ -41,6 +38,8 @@ def describe(recipe: DualRecipe) -> str:
         trained = tower in recipe.model.trained_towers
         what = "photo" if tower == "image" else "caption"
         how = f"each {what} goes through it once" if recipe.precomputes(tower) else "runs at every step"
+        if encoder.fingerprint.pretrained:
+            pretrained[name] = encoder
         lines.append(
             f"{'trained ' if trained else 'frozen  '} {tower} tower {name}: {size_of(encoder)}, "
             f"{origin_of(encoder.fingerprint)}; {how}"
@@ -48,16 +47,33 @@ def describe(recipe: DualRecipe) -> str:
     for tower, head in (("image", model.image_projection), ("text", model.text_projection)):
         assert head is not None
         lines.append(f"trained  {tower} head: {size_of(head)}, {head.in_features} -> {head.out_features}")
+    lines.append(loaded(pretrained))
+    needed = {"weights": mebibytes(model.parameters()), "gradients and AdamW": learning(model)}
+    if missing := missing_data(recipe.data):
+        lines += [
+            f"loss     {recipe.model.loss} over {said.batch_size:,} pairs; no photo is its own negative",
+            *lines_of_missing(missing, "photos, captions and steps"),
+            f"steps    of {said.batch_size:,} pairs, {said.epochs} epochs; evaluation and checkpoint every "
+            f"{recipe.evaluation.every}",
+        ]
+    else:
+        training, validation = read_splits(recipe.data, UnreadableImages(recipe.data.unreadable_limit))
+        captions = sum(len(photo.captions) for photo in training)
+        pace = pace_of(recipe, captions)
+        needed["precomputed features"] = _feature_mebibytes(recipe, model, len(training), captions)
+        lines += [
+            f"loss     {recipe.model.loss} over {pace.batch_size:,} pairs; no photo is its own negative",
+            f"photos   {len(training):,} of {recipe.data.train_split!r}{', each also mirrored' * recipe.data.mirror}, "
+            f"{len(validation[: recipe.evaluation.photos]):,} of {recipe.data.validation_split!r} for validation",
+            f"captions {captions:,}, each shown once an epoch",
+            f"steps    {pace.steps:,} of {pace.batch_size:,} pairs = {said.epochs} epochs of {pace.steps_per_epoch:,}; "
+            f"evaluation and checkpoint every {recipe.evaluation.every}",
+        ]
+    learned = ", ".join(recipe.model.trained_towers)
     lines += [
-        f"loss     {recipe.model.loss} over {pace.batch_size:,} pairs; no photo is its own negative",
-        f"photos   {len(training):,} of {recipe.data.train_split!r}{', each also mirrored' * recipe.data.mirror}, "
-        f"{len(looked_at):,} of {recipe.data.validation_split!r} for validation",
-        f"captions {captions:,}, each shown once an epoch",
-        f"steps    {pace.steps:,} of {pace.batch_size:,} pairs = {said.epochs} epochs of {pace.steps_per_epoch:,}; "
-        f"evaluation and checkpoint every {recipe.evaluation.every}",
         f"kept     the weights of the best validation {recipe.evaluation.metric}",
-        f"memory   about {needed / 1024:.1f} GiB: weights, gradients, AdamW, precomputed features"
-        + (f"; the activations of what learns ({learning}) come on top" if learning else ""),
+        f"memory   {in_words(needed)}"
+        + (f"; the activations of what learns ({learned}) come on top" if learned else ""),
     ]
     return "\n".join(lines)
 
