@@ -19,7 +19,11 @@ def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a packaged recipe.")],
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the recipe; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Change one value of the recipe; may be repeated. lm= and encoder= swap a part.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run [default: runs/RECIPE].")
@@ -31,7 +35,10 @@ def train(
         bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run already; that run is lost.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be frozen, trained, read and written, and stop.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what would be frozen, trained, loaded and needed, and stop: needs no network."
+        ),
     ] = False,
 ) -> None:
     """Train linear maps from captioned photos, or a decoder of text latents from text alone.
@@ -46,6 +53,8 @@ def train(
 
       linmap train efficientnet-lite0-smollm2-135m --dry-run
 
+      linmap train limber-clip-rn50x16 --dry-run --set lm=wheel:smollm2-135m-instruct
+
       linmap train linear-dual --output runs/dual --set data.captions=captions.json --set data.images=photos/
 
       linmap train decap-flickr8k --output runs/decap --set 'data.texts=[{source: captions.txt}]'
@@ -53,15 +62,26 @@ def train(
       linmap train my-recipe.yaml --output runs/mine --set training.steps=500 --set data.train_photos=1000
 
       linmap train my-recipe.yaml --output runs/mine --set training.steps=500 --set data.train_photos=1000 --resume
+
+      accelerate launch --num_processes 2 -m linmap train my-recipe.yaml --output runs/mine
     """
+    import logging
+
+    from huggingface_hub.utils import disable_progress_bars
+
     from linmap.cli.messages import quiet_libraries
+    from linmap.recipes.launcher import is_first
     from linmap.recipes.outputs import OutputFolder
     from linmap.recipes.recipe import load_recipe
 
     quiet_libraries()
     read = load_recipe(recipe, change or [])
     folder = output or Path("runs") / Path(recipe).stem
-    OutputFolder(folder).check(read, resume=resume, overwrite=overwrite)
+    if is_first():  # of several processes the others look when it has made the folder ready
+        OutputFolder(folder).check(read, resume=resume, overwrite=overwrite)
+    else:
+        logging.getLogger("linmap").setLevel(logging.ERROR)
+        disable_progress_bars()
     if dry_run:
         from linmap.recipes.methods import describe
 
@@ -69,4 +89,6 @@ def train(
         return
     from linmap.recipes.methods import train as run
 
-    typer.echo(str(run(read, folder, resume=resume, overwrite=overwrite)))
+    trained = run(read, folder, resume=resume, overwrite=overwrite)
+    if is_first():
+        typer.echo(str(trained))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from linmap.recipes.launcher import process_count
 from linmap.recipes.pace import Pace
 from linmap.recipes.schema import Recipe
 from linmap.recipes.sections import OptimiserRecipe
@@ -30,6 +31,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         warmup_steps=said.warmup_steps,
         dataloader_num_workers=0 if recipe.data.precompute_features else recipe.data.workers,
         label_names=["labels"],
+        use_cpu=process_count() > 1 and not torch.accelerator.is_available(),  # else each would run for itself
     )
 
 

@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 __all__ = ["Checkpoints", "find_checkpoints", "why_incomplete"]
 
-TORCH_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+TORCH_FILES = ("optimizer.pt", "scheduler.pt")
+RNG_FILE = "rng_state.pth"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def find_checkpoints(output: Path) -> Checkpoints:
 def why_incomplete(checkpoint: Path) -> str | None:
     """What `checkpoint` lacks to be gone on from, or None when it is whole."""
     weights = checkpoint / "model.safetensors"
-    for file in (weights, *(checkpoint / name for name in TORCH_FILES), checkpoint / "trainer_state.json"):
+    torch_files = (*TORCH_FILES, *_rng_files(checkpoint))
+    for file in (weights, *(checkpoint / name for name in torch_files), checkpoint / "trainer_state.json"):
         if not file.is_file():
             return f"{file.name} is missing"
     try:
@@ -57,7 +59,7 @@ def why_incomplete(checkpoint: Path) -> str | None:
             opened.keys()
     except SafetensorError:
         return "model.safetensors is cut off"
-    for name in TORCH_FILES:
+    for name in torch_files:
         if not zipfile.is_zipfile(checkpoint / name):
             return f"{name} is cut off"
     try:
@@ -65,3 +67,12 @@ def why_incomplete(checkpoint: Path) -> str | None:
     except ValueError:
         return "trainer_state.json is cut off"
     return None
+
+
+def _rng_files(checkpoint: Path) -> list[str]:
+    """The random state of a process alone, or of each of several: as many as wrote one of the checkpoints."""
+    stem, suffix = RNG_FILE.split(".")
+    numbered = re.compile(rf"{stem}_(\d+)\.{suffix}")
+    written = checkpoint.parent.glob(f"checkpoint-*/{stem}_*.{suffix}")
+    last = max((int(match[1]) for path in written if (match := numbered.fullmatch(path.name))), default=None)
+    return [RNG_FILE] if last is None else [f"{stem}_{number}.{suffix}" for number in range(last + 1)]

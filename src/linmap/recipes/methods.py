@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from linmap.errors import RecipeError
 from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.dual.schema import DualRecipe
+from linmap.recipes.launcher import process_count
 from linmap.recipes.recipe import AnyRecipe
 
 __all__ = ["describe", "train"]
@@ -15,6 +15,10 @@ __all__ = ["describe", "train"]
 
 def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
     """Trains what the recipe's method trains and writes the model to `output`.
+
+    A linear vision prefix may be trained by several processes (`accelerate launch -m linmap train …`, torchrun): each
+    takes its part of every batch, the first one writes, and the weights are those of one process at the same number of
+    captions a step.
 
     The folder then holds the model with its configuration and processor, the recipe as resolved (`recipe.yaml`), the
     numbers (`training_log.json`), their plots (`loss.png`; of a dual encoder also `recall.png`, of DeCap with photos
@@ -35,12 +39,13 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
         OutputFolderError: when `output` holds a run and neither `resume` nor `overwrite` says what to do with it, or
             `resume` finds nothing to go on from.
         UnreadableImageError: for the first unreadable photo beyond `data.unreadable_limit`.
-        RecipeError: Several processes were started for the run.
+        RecipeError: Several processes were started for a method that runs in one.
     """
-    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+    if isinstance(recipe, DualRecipe | DeCapRecipe) and process_count() > 1:
         raise RecipeError(
-            f"A recipe runs in one process, and {processes} were started (WORLD_SIZE). Start it without a launcher; on "
-            "several devices train the model with transformers.Trainer, whose losses take all processes into account."
+            f"A recipe of this method runs in one process, and {process_count()} were started (WORLD_SIZE). Start it "
+            "without a launcher; on several devices train the model with transformers.Trainer, whose losses take all "
+            "processes into account."
         )
     if isinstance(recipe, DualRecipe):
         from linmap.recipes.dual.training import train as train_dual

@@ -35,6 +35,7 @@ class RunFacts:
         explained: Share of the variance the ridge start explains; None without one, or when the run was resumed.
         seconds: Time the training took, from its start or its last resumption on.
         device: Where it ran.
+        processes: How many ran it together.
     """
 
     photos: int
@@ -43,6 +44,7 @@ class RunFacts:
     explained: float | None
     seconds: float
     device: str
+    processes: int = 1
 
 
 def write_results(
@@ -58,7 +60,7 @@ def write_results(
     model.save_pretrained(folder.path)
     processor.save_pretrained(folder.path)
     plot_losses(state.log_history, folder.path / "loss.png")
-    batch = recipe.training.batch_size * recipe.training.gradient_accumulation
+    batch = recipe.training.batch_size * recipe.training.gradient_accumulation * facts.processes
     epochs = round(state.global_step * batch / facts.captions, 2)
     write_model_card(folder.path, **model.card_facts(), training=_card_facts(recipe, state, facts, epochs))
     log = {
@@ -72,6 +74,7 @@ def write_results(
         "ridge_explained_variance": facts.explained,
         "seconds": facts.seconds,
         "device": facts.device,
+        "processes": facts.processes,
         "torch": torch.__version__,
         "history": state.log_history,
     }

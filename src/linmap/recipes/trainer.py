@@ -15,6 +15,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from linmap.recipes.processes import shared_loader, summed, those_of_the_first
+
 __all__ = ["CaptionTrainer", "OrderedTrainer", "give_own_rate", "load_learned", "train_to_the_end"]
 
 IGNORED_LABEL = -100
@@ -39,6 +41,23 @@ class OrderedTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         return self._train_sampler if self._train_sampler is not None else super()._get_train_sampler(train_dataset)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The Trainer's own; of several processes each takes its part of the batches that one would see."""
+        if self.args.world_size == 1 or self._train_sampler is None:
+            return super().get_train_dataloader()
+        batch_size = self._train_batch_size
+        examples: Any = self.train_dataset
+        return shared_loader(examples, self._train_sampler, batch_size, self.data_collator, self.args)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """Likewise."""
+        if self.args.world_size == 1:
+            return super().get_eval_dataloader(eval_dataset)
+        examples: Any = self.eval_dataset if eval_dataset is None else eval_dataset
+        batch_size = self.args.per_device_eval_batch_size
+        order = range(len(examples))
+        return shared_loader(examples, order, batch_size, self.data_collator, self.args, keep_all=True)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """The Trainer's own, and the processor beside it."""
@@ -110,13 +129,21 @@ class CaptionTrainer(OrderedTrainer):
     ) -> EvalLoopOutput:
         """The Trainer's own loop; `eval_loss` becomes the mean over all scored tokens."""
         self._summed_loss, self._scored_tokens = 0.0, 0
-        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        across = self.args.average_tokens_across_devices
+        self.args.average_tokens_across_devices = False  # the loss of a step is then the mean over its own tokens
+        try:
+            output = super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+        finally:
+            self.args.average_tokens_across_devices = across
         metrics = dict(output.metrics or {})
-        if self._scored_tokens:
-            metrics[f"{metric_key_prefix}_loss"] = self._summed_loss / self._scored_tokens
+        loss, tokens = summed([self._summed_loss, self._scored_tokens], self.accelerator)
+        if tokens:
+            metrics[f"{metric_key_prefix}_loss"] = loss / tokens
         if self._validation_numbers is not None:
             with torch.no_grad():
-                numbers = self._validation_numbers()
+                numbers = those_of_the_first(self._validation_numbers(), self.accelerator)
             metrics |= {f"{metric_key_prefix}_{name}": value for name, value in numbers.items()}
         return output._replace(metrics=metrics)
 

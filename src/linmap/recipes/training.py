@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from linmap.data.captions import Captioned
 from linmap.data.collation import CaptionCollator
@@ -21,7 +21,9 @@ from linmap.recipes.callbacks import HistoryPlot, ProgressBar, plot_losses
 from linmap.recipes.examples import CaptionExamples, LengthGroupedBatches, ShuffledExamples, caption_lengths
 from linmap.recipes.features import cached_features, encode_photos
 from linmap.recipes.initialisation import evenly_spaced, mean_caption_embeddings, start_from_ridge
+from linmap.recipes.launcher import is_first, process_count
 from linmap.recipes.outputs import OutputFolder
+from linmap.recipes.processes import first_one_opens
 from linmap.recipes.results import RunFacts, write_results
 from linmap.recipes.schema import Recipe
 from linmap.recipes.sections import STORED, STREAMED
@@ -45,15 +47,18 @@ RIDGE_PHOTOS = 100_000
 def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
     """Trains the linear layer as `recipe` says; see `linmap.recipes.methods.train`."""
     folder = OutputFolder(Path(output))
-    checkpoint = folder.open(recipe, resume=resume, overwrite=overwrite)
+    arguments = training_arguments(recipe, folder.path)
+    checkpoint = first_one_opens(
+        arguments, lambda: folder.open(recipe, resume=resume, overwrite=overwrite), resume=resume
+    )
     if folder.finished:
         logger.warning("%s holds a finished run; there is nothing to resume", folder.path)
         return folder.path
-    arguments = training_arguments(recipe, folder.path)
     unreadable = EachPhotoOnce(recipe.data.unreadable_limit)
     explained = None
     if recipe.data.format == STREAMED:
-        stream = open_stream(recipe, unreadable, folder.cache)
+        with arguments.main_process_first(local=False, desc="looking through the shards"):  # the others read the counts
+            stream = open_stream(recipe, unreadable, folder.cache)
         chosen_by = validation_photos(recipe, unreadable)
         model, processor = assemble_model(recipe)
         torch.nn.Module.to(model, arguments.device)
@@ -71,7 +76,8 @@ def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite
             looked_at = looked_at[: recipe.evaluation.photos]
             model, processor = assemble_model(recipe)
             torch.nn.Module.to(model, arguments.device)
-            training, chosen_by = _encoded(recipe, model, processor, folder, read, looked_at, unreadable)
+            with arguments.main_process_first(local=False, desc="encoding the photos"):  # the others read the cache
+                training, chosen_by = _encoded(recipe, model, processor, folder, read, looked_at, unreadable)
         if checkpoint is None and recipe.initialisation.method == "ridge":
             explained = _start(recipe, model, processor, training)
         examples = CaptionExamples.every_caption(training.photos, training.features)
@@ -93,11 +99,7 @@ def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite
         eval_dataset=validation.examples(),
         validation_numbers=validation.numbers(),
         encoder_learning_rate=recipe.training.encoder_learning_rate,
-        callbacks=[
-            ProgressBar(),
-            HistoryPlot(lambda history: plot_losses(history, folder.path / "loss.png")),
-            validation.sample_page(folder.path),
-        ],
+        callbacks=_shown(validation, folder) if is_first() else [],
         **drawn,
     )
     trainer.remove_callback(PrinterCallback)  # the bar shows the same numbers
@@ -110,9 +112,21 @@ def train(recipe: Recipe, output: str | Path, *, resume: bool = False, overwrite
         explained=explained,
         seconds=round(time.perf_counter() - started, 1),
         device=str(arguments.device),
+        processes=arguments.world_size,
     )
-    write_results(recipe, model.eval(), processor, trainer.state, folder, facts)
+    with arguments.main_process_first(local=False, desc="writing the model"):
+        if is_first():
+            write_results(recipe, model.eval(), processor, trainer.state, folder, facts)
     return folder.path
+
+
+def _shown(validation: Validation, folder: OutputFolder) -> list[TrainerCallback]:
+    """What a run shows while it trains."""
+    return [
+        ProgressBar(),
+        HistoryPlot(lambda history: plot_losses(history, folder.path / "loss.png")),
+        validation.sample_page(folder.path),
+    ]
 
 
 def _encoded(
@@ -177,4 +191,6 @@ def _sampler(recipe: Recipe, processor: LinearVisionPrefixProcessor, examples: C
     if not recipe.training.length_grouped:
         return ShuffledExamples(len(examples), seed=recipe.training.seed)
     lengths = caption_lengths(processor.tokenizer, [caption for _, caption in examples.pairs])
-    return LengthGroupedBatches(lengths, recipe.training.batch_size, seed=recipe.training.seed)
+    said = recipe.training
+    together = said.batch_size * said.gradient_accumulation * process_count()  # so that the order depends on it alone
+    return LengthGroupedBatches(lengths, together, seed=said.seed)

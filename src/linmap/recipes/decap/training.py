@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import PartialState  # type: ignore[import-untyped]
+from accelerate import PartialState
 from transformers import PrinterCallback
 
 from linmap.data.text_latents import TextLatentCollator
