@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import shutil
+import socket
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from linmap.data import caption_examples, read_captions
@@ -97,6 +102,37 @@ def test_a_run_without_workers_that_is_cut_off_is_resumed_to_bit_equal_weights(
     shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("checkpoint-12", "training_log.json"))
     train(recipe, cut, resume=True)
     assert_bit_equal(weights_of(cut / "checkpoint-12"), weights_of(whole / "checkpoint-12"))
+
+
+def test_two_processes_learn_what_one_with_twice_the_workers_learns(streamed: RecipeMaker, tmp_path: Path) -> None:
+    def content(workers: int, accumulated: int) -> dict[str, Any]:
+        return streamed(
+            model={"projector_dropout": 0.0},
+            data={"workers": workers},
+            training={"steps": 12, "gradient_accumulation": accumulated, "learning_rate": 3e-3},
+            evaluation={"every": 6, "samples": 1, "max_new_tokens": 2},
+        )
+
+    one = train(recipe_from_dict(content(2, 2)), tmp_path / "one")
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content(0, 1)), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free.getsockname()[1]}"]
+    words = [*launcher, "-m", "linmap", "train", str(file), "--output", str(tmp_path / "two")]
+    done = subprocess.run(
+        [sys.executable, *words], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    losses = [losses_of(json.loads((run / "training_log.json").read_text())) for run in (one, tmp_path / "two")]
+    assert len(losses[0]) == 3
+    for entry, other in zip(*losses, strict=True):
+        assert entry[:2] == other[:2]
+        assert [value for value in entry[2:] if value] == pytest.approx(
+            [value for value in other[2:] if value], abs=1e-4
+        )
+    for name, value in weights_of(one).items():
+        torch.testing.assert_close(weights_of(tmp_path / "two")[name], value, rtol=0, atol=1e-4)
 
 
 def test_a_streamed_run_learns_what_stands_in_the_shards(streamed: RecipeMaker, tmp_path: Path) -> None:
