@@ -13,6 +13,7 @@ import time
 from html.parser import HTMLParser
 
 import pytest
+from filelock import FileLock
 
 from .conftest import photo
 
@@ -235,8 +236,17 @@ def test_an_output_that_cannot_be_written_is_one_line(evaluate, tmp_path):
     (tmp_path / "file").write_text("no folder")
     ran = evaluate(tmp_path / "file")
     assert ran.code == 2
-    assert "file cannot be made (File exists); name another folder." in ran.err
+    assert f"Nothing can be written in {tmp_path / 'file'} (File exists); name another folder." in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_two_runs_do_not_write_into_one_folder(evaluate, tmp_path):
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"):
+        ran = evaluate(tmp_path / "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert "Another run is writing in" in ran.err
+    assert evaluate(tmp_path / "out").code == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------

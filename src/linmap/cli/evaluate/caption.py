@@ -131,7 +131,7 @@ def caption(
     quiet_libraries()
     no_bars_off_terminals()
     near = _nearness(metrics, dual, device, images)
-    from linmap.cli.evaluate.caption_run import Run, complete, passes_of
+    from linmap.cli.evaluate.caption_run import Run, complete, passes_of, results_folder
     from linmap.cli.evaluate.caption_scoring import report_of, scored_rows
     from linmap.cli.study.options import command_line
     from linmap.data.images import UnreadableImages
@@ -142,23 +142,24 @@ def caption(
     measured = measured_photos(source, images, split, limit, unreadable, extracted=features is not None)
     kind = device_for(device).type
     run = Run(measured, output, num_beams, batch_size, device, kind, dtype, seed)
-    passes = passes_of(models, controls, run)
-    complete(passes, run, unreadable)
-    rows, photos = scored_rows(passes, run, metrics, controls, tokenizer, near)
-    report = {
-        **report_of(rows, tokenizer, seed),
-        "data": str(source),
-        "split": split,
-        "left_out": len(unreadable.errors),
-        "command": command_line(context),
-    }
-    try:
-        written = [] if output is None else _write(report, output, rows, photos, run)
-        written += update_cards(models, report, source) if update_card else []
-    finally:  # a file that cannot be written is an error, and no reason to lose the numbers
-        _print(report, as_json=as_json)
-    if written and not as_json:
-        typer.echo(f"written: {', '.join(map(str, written))}")
+    with results_folder(output):
+        passes = passes_of(models, controls, run)
+        complete(passes, run, unreadable)
+        rows, photos = scored_rows(passes, run, metrics, controls, tokenizer, near)
+        report = {
+            **report_of(rows, tokenizer, seed),
+            "data": str(source),
+            "split": split,
+            "left_out": len(unreadable.errors),
+            "command": command_line(context),
+        }
+        try:
+            written = [] if output is None else _write(report, output, rows, photos, run)
+            written += update_cards(models, report, source) if update_card else []
+        finally:  # a file that cannot be written is an error, and no reason to lose the numbers
+            _print(report, as_json=as_json)
+        if written and not as_json:
+            typer.echo(f"written: {', '.join(map(str, written))}")
 
 
 def _controls(asked: list[Control] | None, features: Path | None) -> list[Control]:

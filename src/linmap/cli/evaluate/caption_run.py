@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from linmap.data.images import UnreadableImages
     from linmap.evaluation import WrittenCaption, WrittenCaptions
 
-__all__ = ["CAPTIONS", "Pass", "Run", "complete", "passes_of"]
+__all__ = ["CAPTIONS", "Pass", "Run", "complete", "passes_of", "results_folder"]
 
 CAPTIONS = "captions"
 """The folder of the captions in that of the results."""
@@ -94,7 +93,6 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
 
     found = []
     if run.folder is not None:
-        _require_folder(run.folder)
         _require_photos(run.folder / CAPTIONS, run)
     for model in models:
         if run.photos.store is not None:
@@ -120,14 +118,32 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
     return found
 
 
-def _require_folder(folder: Path) -> None:
-    """Makes the folder of the results: what cannot be written is said before the hours, not after them."""
+@contextmanager
+def results_folder(folder: Path | None) -> Iterator[None]:
+    """Makes the folder of the results and keeps every other run out of it: said before the hours, not after them.
+
+    Raises:
+        OutputFolderError: It cannot be made or written in, or another run is writing there.
+    """
+    if folder is None:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputFolderError(f"Another run is writing in {folder}; wait for it, or name another folder.") from error
     except OSError as error:
-        raise OutputFolderError(f"{folder} cannot be made ({error.strerror}); name another folder.") from error
-    if not os.access(folder, os.W_OK):
-        raise OutputFolderError(f"Nothing can be written in {folder}; name another folder.")
+        raise OutputFolderError(
+            f"Nothing can be written in {folder} ({error.strerror or error}); name another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _require_photos(folder: Path, run: Run) -> None:
