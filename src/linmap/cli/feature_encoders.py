@@ -101,6 +101,11 @@ def _of_model(name: str, device: str) -> Encoding:
         config = LinearVisionPrefixConfig.from_pretrained(folder)
         if config.vision_config is None:
             raise FeatureStoreError(f"The model in {folder} has no image encoder: it reads features of another's.")
+        if config.trained_encoder:
+            raise FeatureStoreError(
+                f"The encoder of the model in {folder} learned with its projection, and features are known by the name "
+                "of an encoder: nobody could tell these from those before the training. Give the model photos."
+            )
         if config.checkpoint_contents == "full":
             encoder = own_encoder(folder / ENCODER_FOLDER, None)
         else:

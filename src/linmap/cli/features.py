@@ -125,10 +125,11 @@ def extract(
     quiet_libraries()
     no_bars_off_terminals()
     from linmap.cli.feature_encoders import encoding_of
-    from linmap.data.feature_store_building import extract_features, rows_of_a_shard
+    from linmap.data.feature_store_building import checked_dtype, extract_features, rows_of_a_shard
     from linmap.data.feature_store_sources import photo_source
     from linmap.data.images import UnreadableImages
 
+    checked_dtype(dtype)
     encoding = encoding_of(
         recipe=recipe,
         model=model,

@@ -28,7 +28,7 @@ from linmap.data.feature_store_files import (
 from linmap.data.images import Photo, UnreadableImages
 from linmap.errors import FeatureStoreError, UnknownNameError, UnreadableImageError
 
-__all__ = ["BAR", "Extracted", "PhotoShard", "PlacedPhoto", "extract_features", "rows_of_a_shard"]
+__all__ = ["BAR", "Extracted", "PhotoShard", "PlacedPhoto", "checked_dtype", "extract_features", "rows_of_a_shard"]
 
 logger = logging.getLogger(__name__)
 
