@@ -66,7 +66,7 @@ def test_everything_is_written_and_a_second_run_answers_nothing(evaluate, tmp_pa
     first = evaluate("--shots", "0,2", "--output", tmp_path / "out", "--json")
     assert first.code == 0, first.err
     names = ["answers.jsonl", "results.json", "results.md", "results.png"]
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
+    assert sorted(file.name for file in (tmp_path / "out").iterdir() if file.name != ".lock") == names
     kept = {name: (tmp_path / "out" / name).read_bytes() for name in names}
     assert evaluate("--shots", "0,2", "--output", tmp_path / "out", "--json").out == first.out
     assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == kept
@@ -92,6 +92,35 @@ def test_other_questions_or_examples_are_refused_in_the_same_folder(evaluate, tm
     assert ran.code == 2
     assert "answers of another run: questions was" in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_two_runs_never_write_into_one_folder(evaluate, tmp_path):
+    from linmap.cli.evaluate.caption_run import results_folder
+
+    with results_folder(tmp_path / "out"):
+        ran = evaluate("--shots", "0", "--output", tmp_path / "out")
+    assert ran.code == 2
+    assert "Another run is writing in" in ran.err
+
+
+def test_a_picture_that_cannot_be_written_does_not_cost_the_numbers(evaluate, tmp_path):
+    (tmp_path / "out" / "results.png").mkdir(parents=True)
+    ran = evaluate("--shots", "0", "--output", tmp_path / "out", "--json")
+    assert ran.code == 2
+    assert json.loads(ran.out)["questions"] == 20
+    assert "results.png cannot be written" in ran.err
+
+
+def test_a_model_without_an_encoder_is_refused(linmap, asked, tmp_path, tiny_lm_dir):
+    from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor
+
+    model = LinearVisionPrefixModel.from_backbones(None, str(tiny_lm_dir("llama")), feature_dim=4, num_image_tokens=1)
+    model.save_pretrained(tmp_path / "blind", include_backbones=True)
+    LinearVisionPrefixProcessor.for_model(model).save_pretrained(tmp_path / "blind")
+    given = ["--data", asked[0], "--images", asked[1], "--supports", 1, "--shots", "0", "--device", "cpu"]
+    ran = linmap("evaluate", "vqa", *given, "--model", tmp_path / "blind")
+    assert ran.code == 2
+    assert "This model holds no image encoder" in ran.err
 
 
 def test_the_answers_do_not_depend_on_the_batch_size(evaluate):

@@ -14,6 +14,8 @@ from linmap.cli.evaluate.options import MAX_SEED, AsJson, Device, MaxUnreadable,
 from linmap.cli.evaluate.vqa_run import BLIND, SEEING, Run, answer_all
 
 if TYPE_CHECKING:
+    from linmap.cli.evaluate.vqa_report import Scores
+    from linmap.cli.models import Captioner
     from linmap.data.images import UnreadableImages
     from linmap.data.questions import VisualQuestion
     from linmap.data.support_sets import SupportSet
@@ -124,14 +126,14 @@ def vqa(
 
     quiet_libraries()
     no_bars_off_terminals()
+    from linmap.cli.evaluate.caption_run import results_folder
     from linmap.cli.evaluate.captioners import model_digest
-    from linmap.cli.evaluate.vqa_report import console_lines, markdown, report_of, scores_of
-    from linmap.cli.models import load_captioner, model_folder, read_config
+    from linmap.cli.evaluate.vqa_report import report_of, scores_of
+    from linmap.cli.models import model_folder, read_config
     from linmap.cli.study.options import command_line
     from linmap.data.images import UnreadableImages
     from linmap.data.support_sets import draw_supports
-    from linmap.errors import CaptioningError
-    from linmap.evaluation.vqa import plot_vqa, score_answers, vqa_metrics_for
+    from linmap.evaluation.vqa import score_answers, vqa_metrics_for
     from linmap.evaluation.written_answers import WrittenAnswers
     from linmap.prefix.few_shot import MAX_ANSWER_TOKENS, question_prompt
 
@@ -141,16 +143,10 @@ def vqa(
     asked = _read(data, images, split, annotations, unreadable)
     pool = None
     if support_data is not None or support_split is not None:
-        pool = _read(
-            support_data or data,
-            support_images or images,
-            support_split,
-            support_annotations or (annotations if support_data is None else None),
-            unreadable,
-        )
+        answers = support_annotations or (annotations if support_data is None else None)
+        pool = _read(support_data or data, support_images or images, support_split, answers, unreadable)
     drawn = draw_supports(asked, max(numbers), supports, seed, pool=pool, limit=limit)
-    questions = [question for support in drawn for question in support.questions]
-    metrics = vqa_metrics_for([question.answers for question in questions])
+    metrics = vqa_metrics_for([question.answers for support in drawn for question in support.questions])
     score_answers(["desk"], [["desk"] * 10], metrics)  # WordNet is fetched before the hours, not after them
     decoding = {"do_sample": False, "num_beams": 1, "max_new_tokens": MAX_ANSWER_TOKENS}
     identity = {
@@ -161,44 +157,31 @@ def vqa(
         "device": device_for(device).type,
         "dtype": dtype,
     }
-    written = WrittenAnswers(None if output is None else output / "answers.jsonl", identity)
     rows = [SEEING] if control is VqaControl.NONE else [SEEING, BLIND]
     run = Run([one for one in drawn if one.questions], numbers, rows, batch_size)
-    captioner = load_captioner(model, device, dtype)
-    if captioner.model.encoder is None:
-        raise CaptioningError("This model holds no image encoder: it reads features, not photos. Name one that does.")
-    answer_all(captioner, run, written, unreadable)
-    scores, count, photos = scores_of(run, written, metrics)
-    report: dict[str, Any] = {
-        "rows": report_of(scores),
-        "metrics": list(metrics),
-        "shots": numbers,
-        "control": None if control is VqaControl.NONE else str(control),
-        "data": data,
-        "split": split,
-        "questions": count,
-        "photos": photos,
-        "left_out": len(unreadable.errors),
-        "supports": supports,
-        "support_data": f"{support_data or data}" + (f", split {support_split}" if support_split else ""),
-        "seed": seed,
-        "prompt": question_prompt("{question}", "<image>"),
-        "decoding": decoding,
-        "model": model or "the bundled model",
-        "command": command_line(context),
-    }
-    files: list[Path] = []
-    if output is not None:
-        from linmap.cli.evaluate.caption_report import results_json, write_file
-
-        files = [output / f"results.{kind}" for kind in ("json", "md", "png")]
-        write_file(files[0], results_json(report))
-        write_file(files[1], markdown(report, scores))
-        plot_vqa(scores, files[2])
-    if as_json:
-        typer.echo(json.dumps(report))
-    else:
-        _print(console_lines(report, scores), files)
+    with results_folder(output):
+        written = WrittenAnswers(None if output is None else output / "answers.jsonl", identity)
+        answer_all(lambda: _load(model, device, dtype), run, written, unreadable)
+        scores, count, photos = scores_of(run, written, metrics)
+        report: dict[str, Any] = {
+            "rows": report_of(scores),
+            "metrics": list(metrics),
+            "shots": numbers,
+            "control": None if control is VqaControl.NONE else str(control),
+            "data": data,
+            "split": split,
+            "questions": count,
+            "photos": photos,
+            "left_out": len(unreadable.errors),
+            "supports": supports,
+            "support_data": f"{support_data or data}" + (f", split {support_split}" if support_split else ""),
+            "seed": seed,
+            "prompt": question_prompt("{question}", "<image>"),
+            "decoding": decoding,
+            "model": model or "the bundled model",
+            "command": command_line(context),
+        }
+        _tell(report, scores, output, as_json=as_json)
 
 
 def _shots(text: str) -> list[int]:
@@ -235,6 +218,35 @@ def _digest(supports: list[SupportSet]) -> str:
         for part in (support.examples, support.questions)
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _load(model: str | None, device: str, dtype: str) -> Captioner:
+    from linmap.cli.models import load_captioner
+    from linmap.errors import CaptioningError
+
+    captioner = load_captioner(model, device, dtype)
+    if captioner.model.encoder is None:
+        raise CaptioningError("This model holds no image encoder: it reads features, not photos. Name one that does.")
+    return captioner
+
+
+def _tell(report: dict[str, Any], scores: Scores, folder: Path | None, *, as_json: bool) -> None:
+    """Writes the files that are asked for, and the report to stdout whatever becomes of them."""
+    from linmap.cli.evaluate.caption_report import results_json, write_file
+    from linmap.cli.evaluate.vqa_report import console_lines, markdown
+    from linmap.evaluation.vqa import plot_vqa
+
+    files = [] if folder is None else [folder / f"results.{kind}" for kind in ("json", "md", "png")]
+    try:
+        if files:
+            write_file(files[0], results_json(report))
+            write_file(files[1], markdown(report, scores))
+            plot_vqa(scores, files[2])
+    finally:  # a file that cannot be written is an error, and no reason to lose the numbers
+        if as_json:
+            typer.echo(json.dumps(report))
+        else:
+            _print(console_lines(report, scores), files)
 
 
 def _print(lines: list[Any], files: list[Path]) -> None:

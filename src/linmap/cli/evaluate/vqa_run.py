@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +46,14 @@ class Run:
         return [(row, shots) for shots in self.shots for row in self.rows]
 
 
-def answer_all(captioner: Captioner, run: Run, written: WrittenAnswers, unreadable: UnreadableImages) -> None:
+def answer_all(load: Callable[[], Captioner], run: Run, written: WrittenAnswers, unreadable: UnreadableImages) -> None:
     """Answers what is not yet answered.
+
+    Args:
+        load: Gives the model; called where an answer is missing.
+        run: What is asked.
+        written: The answers that there are already, and where the others go.
+        unreadable: Counts the photos that cannot be read.
 
     Raises:
         UnreadableImageError: The photo of an example cannot be read, or one more than `unreadable` allows.
@@ -59,15 +65,18 @@ def answer_all(captioner: Captioner, run: Run, written: WrittenAnswers, unreadab
     for photo, reason in written.unreadable.items():
         unreadable.leave_out(UnreadableImageError(photo, reason))
     total = sum(len(support.questions) for support in run.supports) * len(run.passes)
-    done = sum(map(len, written.answers.values()))
+    done = sum(len(written.answers.get(one, ())) for one in run.passes)
+    captioner: Captioner | None = None
     with ProgressBar("Answering", total - done) as bar:
         for support in run.supports:
-            answerers = _Answerers(captioner, support)
+            answerers: _Answerers | None = None
             for questions in _by_photos(support.questions):
                 asked = [one for one in questions if str(one.image) not in written.unreadable]
                 missing = [one for one in run.passes if not written.has(*one, [question.key for question in asked])]
                 if not missing:
                     continue
+                captioner = captioner or load()
+                answerers = answerers or _Answerers(captioner, support)
                 features = _features(captioner, asked, written, unreadable)
                 asked = [one for one in asked if one.photo in features]
                 for row, shots in missing:
