@@ -57,6 +57,29 @@ def test_frozen_parts_need_not_be_at_hand(linmap, model_dir, tmp_path):
     assert facts["frozen"]["language_model"]["in_folder"] is False
 
 
+def test_what_learned_beside_the_projection_is_told(linmap, model_dir, tmp_path):
+    from linmap import LinearVisionPrefixModel
+
+    model = LinearVisionPrefixModel.from_backbones(
+        "timm:test_vit",
+        str(model_dir / "language_model"),
+        grid_size=2,
+        trained_encoder=True,
+        adapter_downsample=4,
+        encoder_kwargs={"pretrained": False},
+    )
+    model.save_pretrained(tmp_path)
+    facts = json.loads(linmap("info", tmp_path, "--json").out)
+    assert list(facts["frozen"]) == ["language_model"]
+    learned = {"projector": model.projector, "encoder": model.encoder, "adapters": model.adapters}
+    for role, part in learned.items():
+        assert facts["trained"][role]["parameters"] == sum(weight.numel() for weight in part.parameters())
+    assert facts["trained"]["encoder"]["in_folder"] is True
+    shown = linmap("info", tmp_path).out
+    assert "adapters" in shown
+    assert "Where the parts come from" in shown
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

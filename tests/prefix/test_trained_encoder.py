@@ -66,6 +66,25 @@ def test_a_trained_encoder_is_saved_with_the_projection_and_comes_back_equal(
     assert torch.equal(logits(twice, processor, photos), logits(model, processor, photos))
 
 
+def test_a_trained_encoder_has_a_fingerprint_of_its_own_and_the_card_names_what_it_began_as(
+    photo_model: Any, photos: Any, tmp_path: Path
+) -> None:
+    """Features that the encoder gave before it learned must not pass for its own."""
+    model, processor = photo_model("gpt2", trained_encoder=True)
+    began_as = model.encoder.fingerprint
+    fingerprints = []
+    for name in ("once", "twice"):
+        step(model, processor, photos)
+        model.save_pretrained(tmp_path / name)
+        again, without = (
+            LinearVisionPrefixModel.from_pretrained(tmp_path / name, encoder=one) for one in (None, False)
+        )
+        assert again.config.vision_config.fingerprint == without.config.vision_config.fingerprint
+        assert again.config.backbones["encoder"] == began_as.to_dict()
+        fingerprints.append(again.encoder.fingerprint)
+    assert len({began_as, *fingerprints}) == 3
+
+
 def test_running_statistics_of_a_trained_encoder_are_learned_and_saved(
     tiny_lm_dir: Any, photos: Any, tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ class PrefixCheckpoints(SharedOnHub):
         config = config or LinearVisionPrefixConfig.from_pretrained(directory)
         full = config.checkpoint_contents == "full"
         if config.trained_encoder:
-            encoder = trained_encoder(config, encoder)
+            encoder = trained_encoder(config, encoder, directory)
         elif isinstance(encoder, encoders.ImageEncoder):
             put_down(config, "encoder", encoder.fingerprint.to_dict())
         elif config.vision_config is not None and encoder is not False:

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from transformers.utils import SAFE_WEIGHTS_NAME
+
 from linmap import encoders, language
 from linmap.errors import ConfigurationError, ProjectionError
 from linmap.prefix.configuration import LinearVisionPrefixConfig
+from linmap.weights import sha256_of
 from linmap.weights.records import hub_revision, is_verified, put_down, recorded_part
 
 __all__ = ["named_encoder", "own_encoder", "require_fit", "trained_encoder"]
@@ -48,11 +51,19 @@ def own_encoder(directory: Path, encoder_kwargs: Mapping[str, Any] | None) -> en
 
 
 def trained_encoder(
-    config: LinearVisionPrefixConfig, given: str | encoders.ImageEncoder | Literal[False] | None
+    config: LinearVisionPrefixConfig, given: str | encoders.ImageEncoder | Literal[False] | None, directory: Path
 ) -> encoders.ImageEncoder | Literal[False]:
-    """The encoder of a checkpoint that learned with the projection, yet to be filled from it; False for none."""
+    """The encoder of a checkpoint that learned with the projection, yet to be filled from it; False for none.
+
+    Its fingerprint is that of the checkpoint's own file: features of the encoder it began as are not its features.
+    """
+    weights = directory / SAFE_WEIGHTS_NAME
+    if weights.is_file():
+        start = config.vision_config.fingerprint or {}
+        own = {"revision": None, "file": weights.name, "sha256": sha256_of(weights)}
+        config.vision_config.fingerprint = {**start, **own}
     if given is None:
-        return encoders.ImageEncoder(config.vision_config)
+        return encoders.ImageEncoder(copy.deepcopy(config.vision_config))
     if given is not False:
         raise ConfigurationError(
             "The encoder of this checkpoint was trained and is part of it; it takes no other. Leave encoder out."

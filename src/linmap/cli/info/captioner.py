@@ -26,14 +26,19 @@ def captioner_facts(folder: Path, written: dict[str, Any]) -> dict[str, Any]:
     config = LinearVisionPrefixConfig.from_dict(written)
     recorded = config.backbones or {}
     inside = config.checkpoint_contents == "full"
-    frozen = {}
+    trained: dict[str, Any] = {"projector": _projector(folder)}
+    frozen: dict[str, Any] = {}
     if config.vision_config is not None:
-        frozen["encoder"] = frozen_part(recorded.get("encoder"), inside, *_encoder_size(config))
+        learned = config.trained_encoder
+        encoder = frozen_part(recorded.get("encoder"), inside or learned, *_encoder_size(config))
+        (trained if learned else frozen)["encoder"] = encoder
+    if config.adapter_downsample is not None:
+        trained["adapters"] = header_of(folder, "a projection").under("adapters.").facts()
     frozen["language_model"] = frozen_part(recorded.get("language_model"), inside, *_language_model_size(config))
     return {
         "folder": str(folder),
         "kind": "captioner",
-        "trained": {"projector": _projector(folder)},
+        "trained": trained,
         "frozen": frozen,
         "prefix": {
             "features": config.features,
@@ -62,7 +67,7 @@ def _projector(folder: Path) -> dict[str, Any]:
     if "projector.weight" not in header.shapes:
         raise ProjectionError(f"{file} holds no projector.weight. Train a projection, or fetch the model again.")
     outputs, inputs = header.shapes["projector.weight"]
-    return {"inputs": inputs, "outputs": outputs, **header.facts(), "bytes": file.stat().st_size}
+    return {"inputs": inputs, "outputs": outputs, **header.facts()}
 
 
 def _encoder_size(config: LinearVisionPrefixConfig) -> tuple[int, int, str]:

@@ -33,7 +33,8 @@ def print_facts(facts: Mapping[str, Any]) -> None:
             console.print(_origins(towers, "Where the frozen parts come from"))
         console.print(_decoding(facts))
     elif facts["kind"] == "captioner":
-        console.print(_origins(towers, "Where the frozen parts come from"))
+        which = "parts" if "encoder" in facts["trained"] else "frozen parts"
+        console.print(_origins(towers, f"Where the {which} come from"))
         console.print(_use(facts))
     else:
         if towers:
@@ -63,8 +64,9 @@ def _parts(facts: Mapping[str, Any]) -> Table:
 def _in_order(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """As an image travels, and then a text."""
     parts = {**facts["frozen"], **facts["trained"]}
-    order = ("dual_encoder", "encoder", "projector", "language_model", "decoder", "image_encoder", "image_projection")
-    return [(role, parts[role]) for role in (*order, "text_encoder", "text_projection") if role in parts]
+    order = ("dual_encoder", "encoder", "projector", "language_model", "adapters", "decoder")
+    towers = ("image_encoder", "image_projection", "text_encoder", "text_projection")
+    return [(role, parts[role]) for role in (*order, *towers) if role in parts]
 
 
 def _origins(parts: Mapping[str, Mapping[str, Any]], title: str) -> Table:
