@@ -17,9 +17,9 @@ __all__ = ["LEXICAL", "PERCEPTUAL", "concept_columns", "concept_table", "plot_co
 LEXICAL = {"names_animal": "any animal", "right_class": "right class", "mean_per_class": "mean of classes"}
 PERCEPTUAL = {
     "wu_palmer": "Wu-Palmer",
-    "wu_palmer_wrong": "of wrong names",
+    "wu_palmer_wrong": "Wu-Palmer, wrong",
     "properties": "properties",
-    "properties_wrong": "of wrong names ",  # a blank more: columns are told apart by their names
+    "properties_wrong": "properties, wrong",
     "said": "said of it",
 }
 
@@ -69,7 +69,7 @@ def plot_concepts(rows: Mapping[str, ScoredConcepts], path: str | Path) -> None:
             blind = [_height(found.blind, one) for one in names]
             label = "blind: held against other photos" if number == len(rows) - 1 else "_"  # one entry of the legend
             axes.hlines(blind, places - width / 2, places + width / 2, colors="black", linewidth=1.4, label=label)
-        axes.set_xticks(range(len(names)), [columns[one].strip() for one in names], fontsize=8, rotation=15)
+        axes.set_xticks(range(len(names)), [columns[one] for one in names], fontsize=8, rotation=15)
         axes.set_title(title, fontsize=9)
     photos = max(found.photos for found in rows.values())
     parts[0].set(ylabel=f"% ({photos:,} photos)", ylim=(0, 105))
