@@ -55,6 +55,7 @@ def test_keys_and_members_are_img2datasets(tmp_path):
         assert tar.getnames() == ["000000000.png", "000000000.txt", "000000000.json"]
         said = json.load(tar.extractfile("000000000.json"))
     assert said == {"caption": "photo number 0", "key": "000000000", "status": "success"}
+    assert json.loads((tmp_path / "00000_stats.json").read_text()) == {"count": 1, "successes": 1}
 
 
 def test_equal_examples_give_equal_bytes(tmp_path):

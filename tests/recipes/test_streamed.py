@@ -100,6 +100,14 @@ def test_a_run_without_workers_that_is_cut_off_is_resumed_to_bit_equal_weights(
     whole = train(recipe, tmp_path / "whole")
     cut = tmp_path / "cut"
     shutil.copytree(whole, cut, ignore=shutil.ignore_patterns("checkpoint-12", "training_log.json"))
+    order = cut / "checkpoint-8" / "stream.json"
+    said = json.loads(order.read_text())
+    order.write_text(json.dumps(said | {"processes": 2}))
+    with pytest.raises(
+        RecipeError, match=r"in another order: processes 2 before, 1 now\. Resume it with the shards as"
+    ):
+        train(recipe, cut, resume=True)
+    order.write_text(json.dumps(said))
     train(recipe, cut, resume=True)
     assert_bit_equal(weights_of(cut / "checkpoint-12"), weights_of(whole / "checkpoint-12"))
 

@@ -24,6 +24,7 @@ def write_caption_shards(
     """Writes `00000.tar`, `00001.tar`, … into `folder`, each example as `KEY.jpg`, `KEY.txt` and `KEY.json`.
 
     Files of photos go in as they are, not decoded; a picture in memory goes in as PNG. Equal examples give equal bytes.
+    Beside each shard `00000_stats.json` says how many there are, as img2dataset's does.
 
     Args:
         examples: `{"image": photo, "caption": text}`, as `caption_examples` gives them; read one by one.
@@ -65,6 +66,8 @@ def write_caption_shards(
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
         part.replace(shard)
+        said = {"count": len(page), "successes": len(page)}
+        shard.with_name(f"{shard.stem}_stats.json").write_text(json.dumps(said), encoding="utf-8")
         shards.append(shard)
     if not shards:
         raise CaptionDataError(f"There is no example to write into {folder}.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -16,7 +18,7 @@ from linmap.data.images import UnreadableImages
 from linmap.data.shards import caption_shards, read_shard
 from linmap.data.stream_loading import StreamLoader
 from linmap.data.streams import CaptionStream
-from linmap.data.text_files import place_of
+from linmap.data.text_files import place_of, read_json
 from linmap.errors import RecipeError, UnreadableImageError
 from linmap.recipes.schema import DataRecipe, Recipe
 from linmap.recipes.trainer import CaptionTrainer
@@ -25,6 +27,7 @@ from linmap.recipes.validation import Split
 __all__ = ["EachPhotoOnce", "StreamedTrainer", "open_stream", "validation_photos"]
 
 COUNTS = "shards.json"
+ORDER = "stream.json"
 
 
 class EachPhotoOnce(UnreadableImages):
@@ -93,11 +96,40 @@ class StreamedTrainer(CaptionTrainer):
         self.add_callback(_Epochs(a_step / stream.count()))
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """The Trainer's own, from the sample on at which the checkpoint stood."""
+        """The Trainer's own, from the sample on at which the checkpoint stood.
+
+        Raises:
+            RecipeError: That sample is another one now: of other shards, or of another number of processes.
+        """
         if isinstance(resume_from_checkpoint, str):
+            self._require_same_order(Path(resume_from_checkpoint) / ORDER)
             state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / TRAINER_STATE_NAME))
             self._taken = state.global_step * self.args.gradient_accumulation_steps
         return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def _require_same_order(self, file: Path) -> None:
+        before = read_json(file, "order of the samples", RecipeError, "resume from a checkpoint that has it")
+        for what, now in self._order().items():
+            if before.get(what) != now:
+                raise RecipeError(
+                    f"The run saw its samples in another order: {what} {before.get(what)!r} before, {now!r} now. "
+                    "Resume it with the shards as they were, in as many processes, or choose another --output."
+                )
+
+    def _order(self) -> dict[str, Any]:
+        """What decides the order, beside what the recipe says."""
+        counts = [(shard.name, self.stream.counts[shard]) for shard in self.stream.shards]
+        return {
+            "processes": self.args.world_size,
+            "samples": self.stream.count(),
+            "shards": hashlib.sha256(json.dumps(counts).encode()).hexdigest()[:16],
+        }
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """The Trainer's own, and the order beside it."""
+        super()._save(output_dir, state_dict)
+        if output_dir is not None and self.args.should_save:
+            (Path(output_dir) / ORDER).write_text(json.dumps(self._order()), encoding="utf-8")
 
     def get_train_dataloader(self) -> Any:
         """Batches of this process; they end with the run."""
