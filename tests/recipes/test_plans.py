@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, BloomConfig
 
 from linmap.data.shards import caption_shards
 from linmap.encoders import load_encoder
@@ -19,11 +20,11 @@ from linmap.encoders.outline import outline_encoder
 from linmap.errors import BackboneError, EncoderError, RecipeError, UnknownNameError
 from linmap.language import load_language_model
 from linmap.language.outline import outline_language_model, tokenizer_at_hand
-from linmap.prefix.adapters import BottleneckAdapter
+from linmap.prefix.adapters import behind_mlps
 from linmap.recipes import train
 from linmap.recipes.assembly import assemble_model, outline_model
 from linmap.recipes.methods import describe
-from linmap.recipes.needs import adapter_activations, encoder_activations, learning
+from linmap.recipes.needs import decoder_activations, encoder_activations, kept_for_backward, learning
 from linmap.recipes.recipe import load_recipe, packaged_recipes, recipe_from_dict
 from linmap.text_encoders import load_text_encoder
 from linmap.text_encoders.outline import outline_text_encoder
@@ -198,12 +199,35 @@ def test_shards_are_counted_by_what_img2dataset_wrote_beside_them(tiny_recipe: R
     assert "00001.tar is not here: photos, captions and epochs are not counted" in describe(recipe_from_dict(content))
 
 
-def test_a_larger_batch_keeps_more_activations() -> None:
-    encoder = outline_encoder("timm:test_vit", pretrained=False)
+def test_a_plan_counts_what_autograd_really_keeps_of_encoder_and_language_model(tiny_lm: Callable[..., Any]) -> None:
+    encoder = load_encoder("timm:test_vit", pretrained=False).requires_grad_(True).train()
+    pictures = torch.zeros(2, 3, encoder.config.image_size, encoder.config.image_size)
+    kept = kept_for_backward(lambda: encoder(pictures), encoder)
+    outline = outline_encoder("timm:test_vit", pretrained=False).requires_grad_(True)
+    assert kept is not None
+    assert kept / 2**20 <= encoder_activations(outline, images=2) < 2 * kept / 2**20  # fused attention keeps less
+    language_model = tiny_lm("gptj").requires_grad_(False)  # has no fused attention
+    inputs = torch.zeros(3, 7, 16, requires_grad=True)
+    mask = torch.zeros(3, 1, 7, 7)
+    kept = kept_for_backward(
+        lambda: language_model.base_model(inputs_embeds=inputs, attention_mask=mask, use_cache=False), language_model
+    )
+    assert kept is not None
+    with torch.device("meta"):
+        outlined = AutoModelForCausalLM.from_config(language_model.config).requires_grad_(False)
+    assert decoder_activations(outlined, rows=3, tokens=7, scored=0) == kept / 2**20
+    adapted, _ = behind_mlps(outlined, 4)
+    assert decoder_activations(adapted, rows=3, tokens=7, scored=0) > kept / 2**20
+
+
+def test_a_larger_batch_keeps_more_also_where_it_can_only_be_estimated() -> None:
+    encoder = outline_encoder("timm:test_vit", pretrained=False).requires_grad_(True)
     assert encoder_activations(encoder, images=6) == 3 * encoder_activations(encoder, images=2) > 0
-    assert not any(module._forward_hooks for module in encoder.modules())
-    adapters = [BottleneckAdapter(16, 4)] * 2
-    assert adapter_activations(adapters, positions=10) == 2 * 10 * (16 + 2 * 4) * 4 / 2**20
+    assert not encoder.training
+    with torch.device("meta"):  # Bloom makes its biases of a mask that says which tokens are there
+        bloom = AutoModelForCausalLM.from_config(BloomConfig(hidden_size=16, n_layer=2, n_head=2, vocab_size=50))
+    one, two = (decoder_activations(bloom, rows=rows, tokens=7, scored=3) for rows in (1, 2))
+    assert two == 2 * one > 0
 
 
 def test_the_blind_recipe_learns_nothing_and_says_how_it_is_measured(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from linmap.recipes.assembly import outline_model
 from linmap.recipes.at_hand import Counted, count
 from linmap.recipes.needs import (
     MIB,
-    adapter_activations,
     decoder_activations,
     encoder_activations,
     in_words,
@@ -142,7 +141,7 @@ def _memory(recipe: Recipe, model: LinearVisionPrefixModel, counted: Counted) ->
     tokens = image_tokens + counted.longest + 1
     needed["activations of the longest batch"] = decoder_activations(
         model.language_model, rows=batch, tokens=tokens, scored=counted.longest + 1
-    ) + adapter_activations(model.adapters or (), positions=batch * tokens)
+    )
     if recipe.model.trained_encoder:
         needed["activations of the encoder"] = encoder_activations(model.encoder, images=batch)
     return needed
