@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from linmap.data.captions import Captioned
-from linmap.recipes.examples import CaptionExamples, LengthGroupedBatches, ShuffledExamples
+from linmap.recipes.examples import (
+    TOKENISED_AT_ONCE,
+    CaptionExamples,
+    EveryCaption,
+    LengthGroupedBatches,
+    ShuffledExamples,
+    caption_lengths,
+)
 
 PHOTOS = [Captioned("a.jpg", ("a", "b")), Captioned("b.jpg", ("c", "d")), Captioned("c.jpg", ("e", "f"))]
 
@@ -14,6 +24,19 @@ def test_every_caption_comes_with_the_features_of_its_own_photo() -> None:
     seen = [(float(example["image_features"]), example["caption"]) for example in map(examples.__getitem__, range(6))]
     assert seen == [(0, "a"), (0, "b"), (1, "c"), (1, "d"), (2, "e"), (2, "f")]
     assert examples[0]["image_features"].dtype == torch.float32
+
+
+def test_a_caption_is_found_by_its_number_as_when_all_are_read_in_turn() -> None:
+    photos = [Captioned("a.jpg", ("a",)), Captioned("b.jpg", ("b", "c", "d")), Captioned("c.jpg", ("e", "f"))]
+    pairs = EveryCaption(photos)
+    assert list(pairs) == [pairs[number] for number in range(len(pairs))] == pairs[0:6]
+    assert (pairs[3], pairs[-1], len(EveryCaption([]))) == ((1, "d"), (2, "f"), 0)
+
+
+def test_captions_are_measured_in_portions_as_together(tiny_tokenizer: Callable[..., Any]) -> None:
+    captions = ["a dog", "a brown horse jumps"] * (TOKENISED_AT_ONCE // 2) + ["two"]
+    lengths = caption_lengths(tiny_tokenizer(), captions)
+    assert lengths[:2] * (TOKENISED_AT_ONCE // 2) + lengths[-1:] == lengths
 
 
 def test_without_features_the_photo_itself_is_the_example() -> None:

@@ -63,7 +63,7 @@ def train(
 
       linmap train my-recipe.yaml --output runs/mine --set training.steps=500 --set data.train_photos=1000 --resume
 
-      accelerate launch --num_processes 2 -m linmap train my-recipe.yaml --output runs/mine
+      accelerate launch --multi_gpu --num_processes 2 -m linmap train my-recipe.yaml --output runs/mine
     """
     import logging
 

@@ -1,4 +1,4 @@
-"""`linmap features`: what a frozen encoder makes of photos, kept on disk, so that training needs no encoder."""
+"""`linmap features extract`: photos through a frozen encoder once, and the features kept on disk."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import typer
 from linmap.errors import FeatureStoreError
 
 if TYPE_CHECKING:
-    from linmap.cli.feature_encoders import Encoding
+    from linmap.cli.features.encoders import Encoding
     from linmap.data.feature_store_building import Extracted
 
-__all__ = ["register"]
+__all__ = ["AsJson", "extract"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON, and nothing else, on stdout.")]
 
@@ -26,19 +26,6 @@ class Features(StrEnum):
 
     GRID = "grid"
     POOLED = "pooled"
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command group to the program."""
-    group = typer.Typer(no_args_is_help=True)
-    group.callback()(_group)
-    group.command(name="extract", no_args_is_help=True)(extract)
-    group.command(name="info", no_args_is_help=True)(info)
-    app.add_typer(group, name="features")
-
-
-def _group() -> None:
-    """Encode photos once, and train and evaluate from what was kept."""
 
 
 def extract(
@@ -114,7 +101,7 @@ def extract(
 
       linmap features extract 'cc3m/{00000..00331}.tar' --encoder timm:nf_resnet50 --features pooled --output features/
 
-      accelerate launch --cpu --num_processes 2 -m linmap features extract captions.json --images photos/
+      accelerate launch --multi_gpu --num_processes 2 -m linmap features extract captions.json --images photos/
       --model default --output features/
     """
     from linmap.cli.devices import check_device
@@ -124,7 +111,7 @@ def extract(
     job = _job(num_shards, shard_index)
     quiet_libraries()
     no_bars_off_terminals()
-    from linmap.cli.feature_encoders import encoding_of
+    from linmap.cli.features.encoders import encoding_of
     from linmap.data.feature_store_building import checked_dtype, extract_features, rows_of_a_shard
     from linmap.data.feature_store_sources import photo_source
     from linmap.data.images import UnreadableImages
@@ -155,50 +142,6 @@ def extract(
     )
     report = _report(output, encoding, extracted, dtype)
     typer.echo(json.dumps(report) if as_json else "\n".join(_lines(report)))
-
-
-def info(
-    features: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that linmap features extract wrote.")],
-    verify: Annotated[bool, typer.Option("--verify", help="Read every shard and check its sha256.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Tell whose features lie in a folder, of which photos, and whether all are there.
-
-    [bold]Examples[/bold]
-
-      linmap features info features/
-
-      linmap features info features/ --verify --json
-    """
-    from linmap.data.feature_store import FeatureStore
-
-    store = FeatureStore(features)
-    if verify:
-        store.verify()
-    identity = store.identity
-    report = {
-        "features": str(features),
-        "photos": len(store),
-        "captions": sum(shard["captions"] for shard in store.shards),
-        "splits": store.splits,
-        "kind": identity.features,
-        "grid_size": identity.grid_size,
-        "cells": identity.cells,
-        "width": identity.width,
-        "dtype": store.index["dtype"],
-        "encoder": dict(identity.encoder),
-        "preprocessing": dict(identity.preprocessing),
-        "source": store.index["source"],
-        "shards": len(store.shards),
-        "bytes": store.bytes,
-        "unreadable": len(store.unreadable),
-        "first_unreadable": store.unreadable[:5],
-        "verified": verify,
-    }
-    if as_json:
-        typer.echo(json.dumps(report))
-    else:
-        _print(report)
 
 
 def _job(count: int | None, index: int | None) -> tuple[int, int]:
@@ -264,31 +207,3 @@ def _lines(report: dict[str, Any]) -> list[str]:
         named = "; ".join(f"{key}: {reason}" for key, reason in report["first_unreadable"])
         lines.append(f"left out: {report['unreadable']:,} photos that cannot be read ({named})")
     return lines
-
-
-def _print(report: dict[str, Any]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    encoder, source = report["encoder"], report["source"]
-    table = Table(box=box.SIMPLE_HEAD, show_header=False)
-    table.add_column()
-    table.add_column(overflow="fold")
-    splits = f", splits {', '.join(report['splits'])}" if report["splits"] else ""
-    table.add_row("photos", f"{report['photos']:,} with {report['captions']:,} captions{splits}")
-    table.add_row("features", f"{report['kind']}, {report['cells']} x {report['width']:,}, {report['dtype']}")
-    random = "" if encoder.get("pretrained", True) else f"random weights, seed {encoder.get('seed')}"
-    known = f"sha256 {encoder['sha256']}" if encoder.get("sha256") else random
-    table.add_row("encoder", f"{encoder.get('name')}{f' ({known})' if known else ''}")
-    of_split = f", split {source['split']}" if source.get("split") else ""
-    table.add_row("source", f"{source['name']}{of_split}")
-    checked = "each of its sha256" if report["verified"] else "sha256 not checked: --verify"
-    table.add_row("files", f"{report['bytes'] / 1e6:,.1f} MB in {report['shards']} shards, {checked}")
-    if report["unreadable"]:
-        table.add_row("left out", f"{report['unreadable']:,} photos that cannot be read")
-    for key, reason in report["first_unreadable"]:
-        table.add_row("", f"{key}: {reason}")
-    console = Console(highlight=False, markup=False)
-    console.print(report["features"], soft_wrap=True)
-    console.print(table)
