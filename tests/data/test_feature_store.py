@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,6 +97,14 @@ def test_every_photo_comes_back_with_its_features_its_key_its_captions_and_its_s
     torch.testing.assert_close(opened.features()[2:7], expected[2:7], rtol=0, atol=1e-6)
     assert opened.photos()[-1].image == rows[-1]["file"]
     assert opened.photos().caption_counts().tolist() == [len(row["captions"]) for row in rows]
+
+
+def test_a_worker_process_is_handed_the_folder_and_not_the_features(store: Path) -> None:
+    features = FeatureStore(store).features("val")
+    assert features[0].sum() != 0
+    handed = pickle.dumps(features)
+    assert len(handed) < 2000
+    torch.testing.assert_close(pickle.loads(handed)[1], features[1])
 
 
 def test_a_split_is_read_alone_and_cleaned_as_asked(photos: Path, store: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, overload
 
@@ -50,10 +49,13 @@ class FeatureStore:
         self._ends = np.cumsum([facts["rows"] for facts in self.shards])
         if not self._ends[-1]:
             raise FeatureStoreError(f"{self.directory} holds no features: none of its photos could be read.")
-        self._shard = cache(self._open)
+        self._opened: dict[int, dict[str, Tensor]] = {}
 
     def __len__(self) -> int:
         return int(self._ends[-1])
+
+    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
+        return FeatureStore, (self.directory,)  # a worker process opens the files itself
 
     def __repr__(self) -> str:
         cells, width = self.identity.cells, self.identity.width
@@ -138,6 +140,11 @@ class FeatureStore:
 
     def _filled(self) -> list[int]:
         return [number for number, facts in enumerate(self.shards) if facts["rows"]]
+
+    def _shard(self, number: int) -> dict[str, Tensor]:
+        if number not in self._opened:
+            self._opened[number] = self._open(number)
+        return self._opened[number]
 
     def _open(self, number: int) -> dict[str, Tensor]:
         facts, identity = self.shards[number], self.identity

@@ -16,7 +16,7 @@ __all__ = ["describe", "train"]
 def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
     """Trains what the recipe's method trains and writes the model to `output`.
 
-    A linear vision prefix may be trained by several processes (`accelerate launch -m linmap train …`, torchrun): each
+    A linear vision prefix may be trained by several processes (`torchrun -m linmap train …`, accelerate launch): each
     takes its part of every batch, the first one writes, and the weights are those of one process at the same number of
     captions a step.
 
