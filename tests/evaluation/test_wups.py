@@ -63,7 +63,9 @@ def test_words_that_wordnet_does_not_know_are_named():
 
 
 def test_a_name_of_a_sense_in_an_answer_is_a_word_like_any():
-    assert wups(["dog.n.01"], ["dog"]).value == 0
+    score = wups(["dog.n.01", "x.n.y", "dog"], ["dog", "dog", "dog.n.01"])  # no sense is called x.n.y
+    assert score.value == 0
+    assert score.unknown == ("dog.n.01", "x.n.y")
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])

@@ -69,7 +69,7 @@ def wups(answers: Sequence[str], references: Sequence[str | Sequence[str]], thre
         100 * max(_score(things, _things(text), threshold) for text in right_answers(reference))
         for things, reference in zip(ours, references, strict=True)
     )
-    unknown = sorted({thing for things in ours for thing in things if not synsets(thing)})
+    unknown = sorted({thing for things in ours for thing in things if _names_a_sense(thing) or not synsets(thing)})
     return WupsScore(sum(per_question) / len(per_question), per_question, float(threshold), tuple(unknown))
 
 
@@ -89,5 +89,10 @@ def _score(ours: Sequence[str], theirs: Sequence[str], threshold: float) -> floa
 def _near(one: str, other: str, threshold: float) -> float:
     if one == other:
         return 1.0
-    likeness = wu_palmer(one, other) if ".n." not in f"{one}{other}" else 0.0  # no names of senses in answers
+    likeness = 0.0 if _names_a_sense(one) or _names_a_sense(other) else wu_palmer(one, other)
     return likeness if likeness >= threshold else BELOW * likeness
+
+
+def _names_a_sense(thing: str) -> bool:
+    """Whether `wordnet` would take the thing for the name of a sense, which no answer means."""
+    return ".n." in thing
