@@ -1,4 +1,4 @@
-"""Bottleneck adapters behind the MLPs of a frozen language model (MAGMA, arXiv 2112.05253, section 3.3)."""
+"""Bottleneck adapters behind the MLPs of a frozen language model (MAGMA, arXiv 2112.05253, section 3)."""
 
 from __future__ import annotations
 
