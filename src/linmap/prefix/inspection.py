@@ -213,7 +213,7 @@ def _grid(config: LinearVisionPrefixConfig) -> tuple[int, int] | None:
 
 def _view(pixels: Tensor, image_processor: Any) -> Image.Image:
     """The picture behind pixel values (3, height, width)."""
-    if image_processor.do_normalize:
+    if getattr(image_processor, "do_normalize", False):
         mean, std = (
             torch.tensor(list(each))[:, None, None] for each in (image_processor.image_mean, image_processor.image_std)
         )
