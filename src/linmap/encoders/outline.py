@@ -54,9 +54,10 @@ def outline_encoder(
             encoder = _of_transformers(parsed, known)
         else:
             encoder = load_encoder(name, pretrained=False, image_size=image_size, preprocessing=preprocessing)
-    facts = _described(encoder.fingerprint, parsed, known)
-    if not pretrained:
-        facts = replace(facts, pretrained=False, seed=seed or 0)
+    if pretrained:
+        facts = _described(encoder.fingerprint, parsed, known)
+    else:  # of random weights there is no file, no digest and no licence
+        facts = replace(encoder.fingerprint, name=str(parsed), pretrained=False, seed=seed or 0)
     encoder.config.fingerprint = facts.to_dict()
     return encoder
 

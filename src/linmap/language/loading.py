@@ -96,12 +96,17 @@ def load_tokenizer(name: str, *, gguf_file: str | None = None, **kwargs: Any) ->
         tokenizer = AutoTokenizer.from_pretrained(place.repo_or_dir, **kwargs)
     except (OSError, ValueError, HTTPError) as error:
         raise _cannot_load("tokenizer", name, error) from error
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a folder without its files
+    if is_made_of_nothing(tokenizer):
         raise BackboneError(
             f"{name!r} holds no tokenizer: transformers makes one of {len(tokenizer)} words there, none of which is a "
             "word of the language model. Save its tokenizer there, or pass tokenizer=…."
         )
     return tokenizer
+
+
+def is_made_of_nothing(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether it knows special tokens alone: that is what transformers makes of a folder without a tokenizer."""
+    return len(tokenizer) <= len(tokenizer.all_special_ids)
 
 
 def require_all_weights(what: str, found: dict[str, Any]) -> None:

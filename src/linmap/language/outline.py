@@ -11,7 +11,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoT
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from linmap.errors import BackboneError, UnknownNameError, first_line
-from linmap.language.loading import WHEEL_PREFIX, place_of
+from linmap.language.loading import WHEEL_PREFIX, is_made_of_nothing, place_of
 from linmap.weights import WHEELS, Fingerprint, cache_dir, wheels_of
 from linmap.weights.known import known_configuration
 
@@ -63,7 +63,8 @@ def tokenizer_at_hand(name: str, *, gguf_file: str | None = None) -> Tokenizer |
     elif gguf_file is not None or name.endswith(".gguf"):
         return None  # read anew, it takes many seconds
     with contextlib.suppress(OSError, ValueError):
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return None if is_made_of_nothing(tokenizer) else tokenizer
     return None
 
 
