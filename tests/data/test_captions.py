@@ -343,6 +343,13 @@ def test_an_empty_caption_of_a_dataset_names_its_row(photos):
         read[1]
 
 
+@pytest.mark.parametrize("captions", [[5], [{"raw": ["A dog"], "id": [1]}]])
+def test_a_column_that_holds_no_texts_names_its_row(captions):
+    read = from_dataset(datasets.Dataset.from_dict({"image": ["a.jpg"], "caption": captions}))
+    with pytest.raises(CaptionDataError, match=r"row 0 of the dataset has the captions .*; expected a list of texts"):
+        read[0]
+
+
 def test_a_column_that_is_not_there_gets_a_suggestion(photos):
     with pytest.raises(UnknownNameError, match=r"Unknown column 'captions'. Did you mean 'caption'"):
         from_dataset(rows(photos, caption=["A dog", "Two cats", "A horse"]), caption_column="captions")

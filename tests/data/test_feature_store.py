@@ -325,6 +325,14 @@ def test_tar_shards_become_one_shard_each(photos: Path, store: Path, tmp_path: P
         photo_source(photos / "captions.json", None, rows=2)
 
 
+def test_a_photo_that_the_captions_file_names_by_its_whole_path_keeps_that_name(photos: Path, tmp_path: Path) -> None:
+    file = photos / "images" / "in" / "1.png"
+    (tmp_path / "c.json").write_text(json.dumps([{"file": str(file), "captions": ["A dog"]}]))
+    (tmp_path / "empty").mkdir()
+    (shard,) = photo_source(tmp_path / "c.json", tmp_path / "empty", rows=2).shards
+    assert [photo.key for photo in shard.photos()[0]] == [file.as_posix()]
+
+
 def test_what_overflows_half_precision_is_said_and_not_stored(photos: Path, tmp_path: Path) -> None:
     source = photo_source(photos / "captions.json", photos / "images", rows=4)
 

@@ -88,6 +88,13 @@ def test_webdataset_reads_what_was_written(tmp_path):
         ({"image": "nowhere.jpg", "caption": "x"}, UnreadableImageError, r"nowhere\.jpg: it cannot be opened"),
         ({"image": EncodedPhoto("row 1", b"text"), "caption": "x"}, UnreadableImageError, "no image that Pillow knows"),
         ({"image": EncodedPhoto("a.jpg", b""), "caption": " "}, CaptionDataError, "has the caption ' '; expected a"),
+        ({"image": EncodedPhoto("a.jpg", b""), "caption": "a \ud800"}, CaptionDataError, "'a .ud800'; expected a text"),
+        ({"caption": "x"}, CaptionDataError, "with the caption 'x' has no image; take it out"),
+        (
+            {"image": Image.new("CMYK", (4, 3)), "caption": "x"},
+            UnreadableImageError,
+            r"a picture of 4 x 3 pixels: it cannot be written as PNG \(.*CMYK.*\); convert it to RGB",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_named(tmp_path, example, error, message):
@@ -139,6 +146,7 @@ def test_a_folder_whose_name_has_braces_is_a_folder(tmp_path):
         ("{00000..00009}.tar", r"There is no .*00001\.tar, .*and 4 more; give a folder of tar files, or a pattern"),
         ("x*.tar", r"There is no .*x\*\.tar; give"),
         ("none", r"There is no .*none; give"),
+        ("{00003..00000}.tar", r"There is no .*\{00003\.\.00000\}\.tar; give"),
         ("00000.tar.gz", r"00000\.tar\.gz is no \*\.tar \(a compressed one cannot be streamed\)"),
     ],
 )

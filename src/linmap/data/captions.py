@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -278,6 +278,8 @@ def checked_captions(captions: Sequence[Any] | None, name: str, options: dict[st
     """The captions of the photo `name`, cleaned by `normalise_caption`; what is no text is named."""
     if not captions:
         raise CaptionDataError(f"{name} has no caption; caption it or take it out.")
+    if isinstance(captions, str | Mapping) or not isinstance(captions, Iterable):
+        raise CaptionDataError(f"{name} has the captions {captions!r}; expected a list of texts.")
     kept = []
     for number, caption in enumerate(captions, start=1):
         if not isinstance(caption, str):

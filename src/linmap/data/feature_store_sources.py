@@ -77,9 +77,13 @@ def photo_source(
 def _cut(captioned: Sequence[Captioned], images: Path, rows: int) -> list[PhotoShard]:
     """What the index says of a shard: how many photos, and a digest of their keys, captions and splits."""
 
+    def key(photo: Captioned) -> str:
+        file = Path(str(photo.image))  # elsewhere where the captions file says a whole path
+        return (file.relative_to(images) if file.is_relative_to(images) else file).as_posix()
+
     def placed(first: int) -> list[PlacedPhoto]:
         return [
-            PlacedPhoto(Path(str(photo.image)).relative_to(images).as_posix(), photo.image, photo.captions, photo.split)
+            PlacedPhoto(key(photo), photo.image, photo.captions, photo.split)
             for photo in captioned[first : first + rows]
         ]
 

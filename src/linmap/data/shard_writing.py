@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from linmap.data.images import PHOTO_SUFFIXES, EncodedPhoto, Photo
+from linmap.data.text_files import is_unicode
 from linmap.errors import CaptionDataError, OutputFolderError, UnreadableImageError
 
 __all__ = ["write_caption_shards"]
@@ -60,9 +61,7 @@ def write_caption_shards(
         with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as tar:
             for place, example in enumerate(page):
                 for name, data in _members(example, _key(len(shards), place, per_shard)):
-                    member = tarfile.TarInfo(
-                        name
-                    )  # of nobody, at the beginning of time: nothing but the content counts
+                    member = tarfile.TarInfo(name)  # of nobody, of 1970: nothing but the content counts
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
         part.replace(shard)
@@ -81,8 +80,10 @@ def _key(shard: int, place: int, per_shard: int) -> str:
 
 def _members(example: Mapping[str, Any], key: str) -> Iterator[tuple[str, bytes]]:
     caption = example.get("caption")
-    if not isinstance(caption, str) or not caption.strip():
+    if not isinstance(caption, str) or not caption.strip() or not is_unicode(caption):
         raise CaptionDataError(f"The example {example.get('image')} has the caption {caption!r}; expected a text.")
+    if example.get("image") is None:
+        raise CaptionDataError(f"The example with the caption {caption!r} has no image; take it out.")
     suffix, data = _encoded(example["image"])
     said = {"caption": caption, "key": key, "status": "success"}
     yield f"{key}{suffix}", data
@@ -94,7 +95,11 @@ def _encoded(photo: Photo) -> tuple[str, bytes]:
     """Suffix and bytes of a photo's file."""
     if isinstance(photo, Image.Image):
         file = io.BytesIO()
-        photo.save(file, "PNG")
+        try:
+            photo.save(file, "PNG")
+        except OSError as error:
+            reason = f"it cannot be written as PNG ({error}); convert it to RGB"
+            raise UnreadableImageError(f"a picture of {photo.width} x {photo.height} pixels", reason) from error
         return ".png", file.getvalue()
     try:
         data = photo.data if isinstance(photo, EncodedPhoto) else Path(photo).read_bytes()

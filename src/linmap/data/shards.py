@@ -103,6 +103,8 @@ def caption_shards(source: str | Path) -> list[Path]:
         matches = [name] if is_file(Path(name)) else glob.glob(name)  # noqa: PTH207 - of any folder
         shards |= {Path(match) for match in matches}
         missing += [] if matches else [name]
+    if not shards and not missing:
+        missing = [str(source)]  # its braces count down
     if missing:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise CaptionDataError(f"There is no {named}; {advice}.")
