@@ -69,9 +69,9 @@ def inspect(
     """Show for each prefix vector of a photo the nearest words of the language model's vocabulary.
 
     Nearest by cosine to the input embeddings, in whose place the vectors stand. Beside them stands chance: how near the
-    nearest word is of a vector of random direction. Words that are no nearer than that say nothing, and most models
-    have many: a language model reads vectors that lie near no word. Vectors of a grid are drawn where in the photo they
-    come from, over what the encoder was shown; words no nearer than chance are grey.
+    nearest word is of a vector of random direction. Words that are no nearer than that say nothing: a language model
+    reads vectors that lie near no word, as those of the bundled model do. Vectors of a grid are drawn where in the
+    photo they come from, over what the encoder was shown; words no nearer than chance are grey.
 
     [bold]Examples[/bold]
 
