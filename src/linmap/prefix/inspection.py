@@ -80,8 +80,8 @@ def inspect_photo(
 
     The input embeddings, and not the head, because the vectors stand in the text in their place; of a tied language
     model the two are the same. The cosine, and not the distance, because a trained prefix is of another length than
-    words are. Words nearer than `chance` are worth reading. A vector need not lie near any word for the language model to
-    read it: those of the bundled model do not.
+    words are. Words nearer than `chance` are worth reading. A vector need not lie near any word for the language model
+    to read it: those of the bundled model do not.
 
     Args:
         model: With its encoder.
