@@ -119,14 +119,18 @@ def test_meteor_has_a_score_of_all_photos_and_of_each():
 
 
 @needs_java
-def test_meteor_knows_the_same_words_and_their_stems():
+def test_meteor_knows_the_same_words_and_their_stems_in_every_set_of_photos():
     # all words the same, in one piece, is 1 less the penalty gamma 0.6 * (1 piece / 3 words) ** 0.2 of METEOR 1.5 …
     # unless the whole caption is one piece, which is not punished: 1; a stem counts for less; other words for nothing
     references = [["a dog runs"], ["a dog runs"]]
-    same, stems, none = meteor_of_tokens([["a dog runs"] * 2, ["a dog running"] * 2, ["", "žába ||| žába"]], references)
-    assert same == pytest.approx(100)
-    assert 50 < stems < same
-    assert none == 0
+    captions = [["a dog runs"] * 2, ["a dog running"] * 2, ["", "žába ||| žába"], ["a dog runs", "žába"]]
+    same, stems, none, mixed = meteor_of_tokens(captions, references, [[0, 1], [0], [1]])
+    assert same == pytest.approx([100] * 3)
+    assert 50 < stems[0] < same[0]
+    assert stems == pytest.approx([stems[0]] * 3)
+    assert none == [0, 0, 0]
+    assert mixed[1:] == pytest.approx([100, 0])
+    assert 0 < mixed[0] < 100
 
 
 @needs_java
@@ -136,7 +140,7 @@ def test_java_that_fails_in_meteor_is_named(tmp_path, monkeypatch):
     java.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     with pytest.raises(MissingJavaError, match=r"Java ran METEOR and failed \(exit code 3\): no such machine"):
-        meteor_of_tokens([["a dog"]], [["a dog"]])
+        meteor_of_tokens([["a dog"]], [["a dog"]], [[0]])
 
 
 def test_meteor_without_java_says_what_to_install(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import pytest
 
@@ -82,10 +83,34 @@ def test_scores_measured_elsewhere_are_averaged_in_every_domain():
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="METEOR is Java")
-def test_meteor_is_there_of_whole_sets():
-    found = score({"copies": COPIES, "guesses": GUESSES}, metrics=["METEOR"])
+def test_meteor_is_there_of_whole_sets_by_one_run_of_java(monkeypatch):
+    started, start = [], subprocess.Popen
+
+    def popen(*args, **how):
+        started.append(args)
+        return start(*args, **how)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    domains = ["in", "out", "in", "out", "in"]
+    found = score({"copies": COPIES, "guesses": GUESSES}, metrics=["METEOR"], domains=domains)
     assert found["copies"].scores["METEOR"] > found["guesses"].scores["METEOR"] > 0
     assert found["copies"].per_photo == {}
+    whole, *parts = (one.scores["METEOR"] for one in (found["guesses"], *found["guesses"].domains.values()))
+    assert min(parts) < whole < max(parts)
+    assert len(started) == 1
+
+
+def test_what_is_measured_elsewhere_alone_needs_no_tokens_and_no_java(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    measured = {"guesses": {"CLIPScore": [10.0]}}
+    found = score_captions({"guesses": ["a dog"]}, [["a dog"]], metrics=[], measured=measured)
+    assert found["guesses"].scores == {"CLIPScore": 10.0}
+
+
+def test_one_photo_has_every_score_but_cider_d():
+    assert score({"one": ["a dog"]}, [["a dog"]], metrics=["BLEU-1", "ROUGE-L"])["one"].photos == 1
+    with pytest.raises(CaptionDataError, match="CIDEr-D over 1 photos means nothing"):
+        score({"one": ["a dog"]}, [["a dog"]])
 
 
 def test_what_does_not_fit_together_is_refused():

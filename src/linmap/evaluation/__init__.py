@@ -2,9 +2,9 @@
 
 from linmap.evaluation.attributes import AttributeTable
 from linmap.evaluation.bleu import BleuScore, bleu
-from linmap.evaluation.caption_metrics import METRICS, caption_metrics, compare_captions
+from linmap.evaluation.caption_metrics import caption_metrics, compare_captions
 from linmap.evaluation.caption_plots import plot_caption_scores, plot_sizes
-from linmap.evaluation.caption_scores import ENTIRE, CaptionScores, score_captions
+from linmap.evaluation.caption_scores import ENTIRE, METRICS, CaptionScores, score_captions
 from linmap.evaluation.captioning import (
     CaptioningExample,
     EvaluatedCaptions,

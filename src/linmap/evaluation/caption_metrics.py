@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from linmap.errors import UnknownNameError
-from linmap.evaluation.bleu import bleu_of_tokens
-from linmap.evaluation.cider import cider_of_tokens, require_pairs
-from linmap.evaluation.meteor import meteor_of_tokens
-from linmap.evaluation.rouge_l import rouge_l_of_tokens
-from linmap.evaluation.tokenisation import tokenise_lists
+from linmap.evaluation.caption_scores import METRICS, score_captions
 
-__all__ = ["METRICS", "caption_metrics", "compare_captions", "metrics_with"]
-
-METRICS = ("CIDEr-D", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "METEOR")
+__all__ = ["caption_metrics", "compare_captions", "metrics_with"]
 
 
 def metrics_with(tokenizer: str) -> tuple[str, ...]:
@@ -75,23 +68,5 @@ def compare_captions(
         For each captioner its scores by name.
     """
     metrics = metrics_with(tokenizer) if metrics is None else metrics
-    for name in metrics:
-        if name not in METRICS:
-            raise UnknownNameError("metric of captions", name, METRICS)
-    for candidates in captions.values():
-        require_pairs(candidates, references, at_least=2 if "CIDEr-D" in metrics else 1)
-    tokens = tokenise_lists([*captions.values(), *references], tokenizer)
-    ours, theirs = tokens[: len(captions)], tokens[len(captions) :]
-    found: list[dict[str, float]] = [{} for _ in captions]
-    for scores, candidates in zip(found, ours, strict=True):
-        if "CIDEr-D" in metrics:
-            scores["CIDEr-D"] = cider_of_tokens(candidates, theirs, tokenizer).value
-        if any(name.startswith("BLEU") for name in metrics):
-            scores |= {f"BLEU-{n}": value for n, value in enumerate(bleu_of_tokens(candidates, theirs), start=1)}
-        if "ROUGE-L" in metrics:
-            per_image = rouge_l_of_tokens(candidates, theirs)
-            scores["ROUGE-L"] = sum(per_image) / len(per_image)
-    if "METEOR" in metrics:
-        for scores, value in zip(found, meteor_of_tokens(ours, theirs), strict=True):
-            scores["METEOR"] = value
-    return {name: {metric: scores[metric] for metric in metrics} for name, scores in zip(captions, found, strict=True)}
+    found = score_captions(captions, references, metrics=metrics, tokenizer=tokenizer)
+    return {name: one.scores for name, one in found.items()}

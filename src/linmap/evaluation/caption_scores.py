@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from linmap.errors import EvaluationError, UnknownNameError
 from linmap.evaluation.bleu import bleu_of_tokens
-from linmap.evaluation.caption_metrics import METRICS
 from linmap.evaluation.cider import cider_of_tokens, require_pairs
 from linmap.evaluation.meteor import meteor_of_tokens
 from linmap.evaluation.rouge_l import rouge_l_of_tokens
 from linmap.evaluation.tokenisation import tokenise_lists
 
-__all__ = ["ENTIRE", "CaptionScores", "score_captions"]
+__all__ = ["ENTIRE", "METRICS", "CaptionScores", "score_captions"]
+
+METRICS = ("CIDEr-D", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "METEOR")
+"""The scores of texts alone."""
 
 ENTIRE = "entire"
 """What NoCaps calls all photos together."""
@@ -55,7 +57,7 @@ def score_captions(
     Args:
         captions: For each captioner's name its captions, one a photo.
         references: At least one a photo.
-        metrics: Some of `METRICS`, in the order of the result.
+        metrics: Some of `METRICS`, in the order of the result; where none is, texts are not looked at.
         tokenizer: See `cider_d`.
         domains: Of each photo, where there are any; a photo without one counts in the whole alone.
         measured: Scores of single photos that need more than texts, such as CLIPScore: for each captioner by metric one
@@ -82,30 +84,33 @@ def score_captions(
         if name not in METRICS:
             raise UnknownNameError("metric of captions", name, METRICS)
     for candidates in captions.values():
-        require_pairs(candidates, references)
+        require_pairs(candidates, references, at_least=2 if "CIDEr-D" in metrics else 1)
     measured = {name: dict((measured or {}).get(name, {})) for name in captions}
     for what, values in [("domains", domains), *((key, row) for of in measured.values() for key, row in of.items())]:
         if values is not None and len(values) != len(references):
             raise EvaluationError(f"{what}: {len(values)} for {len(references)} photos; give one a photo.")
-    tokens = tokenise_lists([*captions.values(), *references], tokenizer)
+    texts = [*captions.values(), *references]
+    tokens = tokenise_lists(texts, tokenizer) if metrics else texts
     ours, theirs = tokens[: len(captions)], tokens[len(captions) :]
     parts = {name: rows for name, rows in _rows_of(domains or ()).items() if len(rows) > 1}
-    whole = _scored(ours, theirs, list(measured.values()), metrics, tokenizer)
+    sets = [range(len(references)), *parts.values()]
+    meteor: Sequence[Sequence[float | None]] = [[None] * len(sets)] * len(ours)
+    if "METEOR" in metrics:
+        meteor = meteor_of_tokens(ours, theirs, sets)
     found = {}
-    by_domain = {
-        domain: _scored(
-            [[texts[row] for row in rows] for texts in ours],
-            [theirs[row] for row in rows],
-            [{name: [values[row] for row in rows] for name, values in of.items()} for of in measured.values()],
-            metrics,
-            tokenizer,
+    for name, candidates, of_sets in zip(captions, ours, meteor, strict=True):
+        whole, *in_domains = (
+            _scored(
+                [candidates[row] for row in rows],
+                [theirs[row] for row in rows],
+                {metric: [values[row] for row in rows] for metric, values in measured[name].items()},
+                metrics,
+                tokenizer,
+                value,
+            )
+            for rows, value in zip(sets, of_sets, strict=True)
         )
-        for domain, rows in parts.items()
-    }
-    for number, (name, one) in enumerate(zip(captions, whole, strict=True)):
-        found[name] = CaptionScores(
-            one.scores, one.photos, one.per_photo, {domain: scores[number] for domain, scores in by_domain.items()}
-        )
+        found[name] = replace(whole, domains=dict(zip(parts, in_domains, strict=True)))
     return found
 
 
@@ -118,30 +123,22 @@ def _rows_of(domains: Sequence[str | None]) -> dict[str, list[int]]:
 
 
 def _scored(
-    captions: Sequence[Sequence[str]],
-    references: Sequence[list[str]],
-    measured: Sequence[Mapping[str, Sequence[float]]],
+    candidates: Sequence[str],
+    references: Sequence[Sequence[str]],
+    measured: Mapping[str, Sequence[float]],
     metrics: Sequence[str],
     tokenizer: str,
-) -> list[CaptionScores]:
-    """The scores of tokenised captions, one result a captioner."""
-    found = []
-    for candidates, more in zip(captions, measured, strict=True):
-        per_photo = {name: tuple(map(float, values)) for name, values in more.items()}
-        scores: dict[str, float] = {}
-        if "CIDEr-D" in metrics:
-            per_photo["CIDEr-D"] = cider_of_tokens(candidates, references, tokenizer).per_image
-        if "ROUGE-L" in metrics:
-            per_photo["ROUGE-L"] = rouge_l_of_tokens(candidates, references)
-        if any(name.startswith("BLEU") for name in metrics):
-            scores |= {f"BLEU-{n}": value for n, value in enumerate(bleu_of_tokens(candidates, references), start=1)}
-        scores |= {name: sum(values) / len(values) for name, values in per_photo.items()}
-        found.append(CaptionScores(scores, len(references), per_photo))
-    if "METEOR" in metrics:
-        for one, value in zip(found, meteor_of_tokens(captions, references), strict=True):
-            one.scores["METEOR"] = value
-    for one, more in zip(found, measured, strict=True):
-        asked = {name: one.scores[name] for name in [*metrics, *more]}
-        one.scores.clear()
-        one.scores.update(asked)
-    return found
+    meteor: float | None,
+) -> CaptionScores:
+    """The scores of one captioner's tokenised captions, beside its METEOR, which Java makes of all sets at once."""
+    per_photo = {name: tuple(map(float, values)) for name, values in measured.items()}
+    scores = {} if meteor is None else {"METEOR": meteor}
+    if "CIDEr-D" in metrics:
+        per_photo["CIDEr-D"] = cider_of_tokens(candidates, references, tokenizer).per_image
+    if "ROUGE-L" in metrics:
+        per_photo["ROUGE-L"] = rouge_l_of_tokens(candidates, references)
+    if any(name.startswith("BLEU") for name in metrics):
+        scores |= {f"BLEU-{n}": value for n, value in enumerate(bleu_of_tokens(candidates, references), start=1)}
+    scores |= {name: sum(values) / len(values) for name, values in per_photo.items()}
+    asked = {name: scores[name] for name in [*metrics, *measured]}
+    return CaptionScores(asked, len(references), per_photo)

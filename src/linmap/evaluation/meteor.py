@@ -38,32 +38,56 @@ def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Sc
     """
     require_pairs(candidates, references, at_least=1)
     ours, *theirs = tokenise_lists([candidates, *references], "ptb")
-    [(value, per_image)] = _scores([ours], theirs)
+    [[(value, per_image)]] = _scores([ours], theirs, [range(len(ours))])
     return Score(value, tuple(per_image), "ptb")
 
 
-def meteor_of_tokens(captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> list[float]:
-    """The score of several captioners on the same photos, 0 to 100, of the statistics of all photos together.
+def meteor_of_tokens(
+    captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], sets: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """The scores of several captioners on sets of the same photos, Java started once for all.
 
     Args:
         captions: For each captioner its tokenised captions, one a photo.
         references: At least one a photo, tokenised likewise.
+        sets: The places of the photos of each set, at least one.
+
+    Returns:
+        For each captioner the score of each set, 0 to 100, of the statistics of its photos together.
 
     Raises:
         MissingExtraError: pycocoevalcap is not installed.
         MissingJavaError: There is no Java, or it failed.
     """
-    return [value for value, _ in _scores(captions, references)]
+    return [[value for value, _ in of] for of in _scores(captions, references, sets)]
 
 
-def _scores(captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> list[tuple[float, list[float]]]:
-    """The score of each captioner, and of each of its captions.
+def java_for_meteor() -> str:
+    """Where Java is.
+
+    Raises:
+        MissingJavaError: There is none.
+    """
+    java = shutil.which("java")
+    if java is None:
+        raise MissingJavaError(
+            "METEOR needs Java, and there is no `java` on the PATH. Install a Java runtime, 8 or newer (apt install "
+            "default-jre-headless; brew install openjdk), or measure the other metrics."
+        )
+    return java
+
+
+def _scores(
+    captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], sets: Sequence[Sequence[int]]
+) -> list[list[tuple[float, list[float]]]]:
+    """For each captioner the score of each set, and of each caption of it.
 
     The jar is run here, and not by pycocoevalcap's wrapper, which waits for ever when Java dies.
 
     Args:
         captions: For each captioner its tokenised captions, one a photo.
         references: At least one a photo, tokenised likewise.
+        sets: The places of the photos of each set.
 
     Raises:
         MissingExtraError: pycocoevalcap is not installed.
@@ -73,12 +97,7 @@ def _scores(captions: Sequence[Sequence[str]], references: Sequence[Sequence[str
         from pycocoevalcap.meteor import meteor
     except ImportError as error:
         raise MissingExtraError("pycocoevalcap", extra="eval") from error
-    java = shutil.which("java")
-    if java is None:
-        raise MissingJavaError(
-            "METEOR needs Java, and there is no `java` on the PATH. Install a Java runtime, 8 or newer (apt install "
-            "default-jre-headless; brew install openjdk), or measure the other metrics."
-        )
+    java = java_for_meteor()
     jar = Path(meteor.__file__).with_name(meteor.METEOR_JAR)
     command = [java, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
@@ -86,7 +105,7 @@ def _scores(captions: Sequence[Sequence[str]], references: Sequence[Sequence[str
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, encoding="utf-8", cwd=jar.parent
         )
         try:
-            return [_score(run, candidates, references) for candidates in captions]
+            return [_score(run, candidates, references, sets) for candidates in captions]
         except (OSError, ValueError) as error:
             run.kill()
             run.wait()
@@ -101,13 +120,21 @@ def _scores(captions: Sequence[Sequence[str]], references: Sequence[Sequence[str
 
 
 def _score(
-    run: subprocess.Popen[str], candidates: Sequence[str], references: Sequence[Sequence[str]]
-) -> tuple[float, list[float]]:
+    run: subprocess.Popen[str],
+    candidates: Sequence[str],
+    references: Sequence[Sequence[str]],
+    sets: Sequence[Sequence[int]],
+) -> list[tuple[float, list[float]]]:
     statistics = [
         _ask(run, " ||| ".join(["SCORE", *map(_line, texts), _line(candidate)]))
         for candidate, texts in zip(candidates, references, strict=True)
     ]
-    answers = [_ask(run, " ||| ".join(["EVAL", *statistics]))] + [_answer(run) for _ in candidates]
+    return [_evaluated(run, [statistics[place] for place in places]) for places in sets]
+
+
+def _evaluated(run: subprocess.Popen[str], statistics: Sequence[str]) -> tuple[float, list[float]]:
+    """The score of photos by their statistics, and of each."""
+    answers = [_ask(run, " ||| ".join(["EVAL", *statistics]))] + [_answer(run) for _ in statistics]
     *per_image, value = (100 * float(answer) for answer in answers)
     return value, per_image
 
