@@ -135,6 +135,28 @@ def test_without_java_it_stops_before_any_work(evaluate, monkeypatch, tmp_path):
     assert ran.err.count("\n") == 1
 
 
+def test_what_needs_no_java_is_measured_without(evaluate, dual_dir, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ran = evaluate("--json", "--metric", "clip_score", "--dual", dual_dir, tokenizer="ptb")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["metrics"] == [f"CLIPScore ({dual_dir})"]
+
+
+def test_without_java_meteor_does_not_send_to_another_tokenizer(evaluate, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ran = evaluate("--metric", "meteor", tokenizer="simple")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("linmap: error: METEOR needs Java")
+    assert ran.err.count("\n") == 1
+
+
+def test_one_photo_that_can_be_read_is_too_few_for_a_control(evaluate, photos):
+    (photos / "b.png").write_text("no photo")
+    ran = evaluate("--metric", "rouge_l", "--split", "val", "--max-unreadable", 1)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Of the 2 photos 1 can be read; a score and its control need at least two." in ran.err
+
+
 def test_a_missing_photo_is_named_in_one_line(evaluate, photos):
     (photos / "b.png").unlink()
     ran = evaluate()
@@ -161,7 +183,7 @@ def test_an_unknown_split_is_one_line(evaluate):
 def test_one_photo_is_not_enough(evaluate):
     ran = evaluate("--split", "train")
     assert ran.code == 2
-    assert "CIDEr-D over 1 photos means nothing; give at least two." in ran.err
+    assert "Captions of 1 photos cannot be measured: CIDEr-D and every control need at least two." in ran.err
 
 
 def test_help_says_what_the_controls_are(linmap):

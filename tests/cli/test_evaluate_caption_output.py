@@ -249,6 +249,21 @@ def test_two_runs_do_not_write_into_one_folder(evaluate, tmp_path):
     assert evaluate(tmp_path / "out").code == 0
 
 
+@pytest.mark.parametrize(
+    "there",
+    ['{"command": "linmap evaluate vqa --data q.json"}', '{"mine": 1}', "[1]", "no JSON"],
+    ids=["vqa", "mine", "list", "text"],
+)
+def test_results_of_something_else_are_not_replaced(evaluate, tmp_path, there):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text(there)
+    ran = evaluate(tmp_path / "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert "results.json was not written by `linmap evaluate caption`, and would be replaced." in ran.err
+    assert (tmp_path / "out" / "results.json").read_text() == there
+    assert not (tmp_path / "out" / "captions").exists()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Scores in model cards.
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from linmap.evaluation import concept_scores
@@ -100,6 +101,14 @@ def test_captions_are_kept_for_those_photos_and_classes_alone(evaluate, animals,
     ran = evaluate("--output", output, "--classes", names)
     assert ran.code == 2
     assert "holds captions of other photos" in ran.err
+
+
+def test_two_runs_do_not_write_into_one_folder(evaluate, tmp_path):
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"):
+        ran = evaluate("--output", tmp_path / "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert "Another run is writing in" in ran.err
 
 
 def test_labels_may_be_a_list_of_awa2(evaluate, animals, tmp_path):

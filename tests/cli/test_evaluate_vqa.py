@@ -97,7 +97,7 @@ def test_other_questions_or_examples_are_refused_in_the_same_folder(evaluate, tm
 def test_two_runs_never_write_into_one_folder(evaluate, tmp_path):
     from linmap.cli.evaluate.caption_run import results_folder
 
-    with results_folder(tmp_path / "out"):
+    with results_folder(tmp_path / "out", "vqa"):
         ran = evaluate("--shots", "0", "--output", tmp_path / "out")
     assert ran.code == 2
     assert "Another run is writing in" in ran.err

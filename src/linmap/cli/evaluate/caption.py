@@ -132,17 +132,16 @@ def caption(
     no_bars_off_terminals()
     near = _nearness(metrics, dual, device, images)
     from linmap.cli.evaluate.caption_run import Run, complete, passes_of, results_folder
-    from linmap.cli.evaluate.caption_scoring import report_of, scored_rows
+    from linmap.cli.evaluate.caption_scoring import report_of, require_java, scored_rows
     from linmap.cli.study.options import command_line
     from linmap.data.images import UnreadableImages
-    from linmap.evaluation import tokenise
 
-    tokenise(["Java is there"], Tokenizer.PTB if "METEOR" in metrics else tokenizer)  # before the hours, not after them
+    require_java(metrics, tokenizer)  # before the hours, not after them
     unreadable = UnreadableImages(max_unreadable)
     measured = measured_photos(source, images, split, limit, unreadable, extracted=features is not None)
     kind = device_for(device).type
     run = Run(measured, output, num_beams, batch_size, device, kind, dtype, seed)
-    with results_folder(output):
+    with results_folder(output, "caption"):
         passes = passes_of(models, controls, run)
         complete(passes, run, unreadable)
         rows, photos = scored_rows(passes, run, metrics, controls, tokenizer, near)

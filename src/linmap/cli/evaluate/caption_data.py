@@ -86,7 +86,9 @@ def measured_photos(
     """
     found = _stored(source, images, split, limit) if extracted else _read(source, images, split, limit, unreadable)
     if len(found.records) < 2:
-        raise CaptionDataError(f"CIDEr-D over {len(found.records)} photos means nothing; give at least two.")
+        raise CaptionDataError(
+            f"Captions of {len(found.records)} photos cannot be measured: CIDEr-D and every control need at least two."
+        )
     return found
 
 

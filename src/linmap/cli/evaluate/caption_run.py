@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -32,6 +34,9 @@ __all__ = ["CAPTIONS", "Pass", "Run", "complete", "passes_of", "results_folder"]
 
 CAPTIONS = "captions"
 """The folder of the captions in that of the results."""
+
+RESULTS = "results.json"
+"""The file of the results there."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +124,16 @@ def passes_of(models: Iterable[NamedModel], controls: Sequence[Control], run: Ru
 
 
 @contextmanager
-def results_folder(folder: Path | None) -> Iterator[None]:
+def results_folder(folder: Path | None, measurement: str) -> Iterator[None]:
     """Makes the folder of the results and keeps every other run out of it: said before the hours, not after them.
 
+    Args:
+        folder: The folder; None makes none.
+        measurement: What is measured, as in `linmap evaluate caption`.
+
     Raises:
-        OutputFolderError: It cannot be made or written in, or another run is writing there.
+        OutputFolderError: It cannot be made or written in, another run is writing there, or it holds the results of
+            something else.
     """
     if folder is None:
         yield
@@ -141,9 +151,30 @@ def results_folder(folder: Path | None) -> Iterator[None]:
             f"Nothing can be written in {folder} ({error.strerror or error}); name another folder."
         ) from error
     try:
+        _require_results(folder / RESULTS, measurement)
         yield
     finally:
         lock.release()
+
+
+def _require_results(path: Path, measurement: str) -> None:
+    """Refuses results of another measurement, or of whatever else: they would be replaced."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputFolderError(f"{path} cannot be read ({error.strerror}); name another folder.") from error
+    try:
+        command = str(json.loads(content)["command"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        command = ""
+    found = re.search(r"\bevaluate (\w+)", command)
+    if found is None or found[1] != measurement:
+        raise OutputFolderError(
+            f"{path} was not written by `linmap evaluate {measurement}`, and would be replaced. Name another folder, "
+            "or take the file away."
+        )
 
 
 def _require_photos(folder: Path, run: Run) -> None:

@@ -7,14 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from linmap.cli.evaluate.options import Control
-from linmap.errors import UnknownNameError
+from linmap.errors import CaptionDataError, UnknownNameError
 
 if TYPE_CHECKING:
     from linmap.cli.evaluate.caption_nearness import Nearness
     from linmap.cli.evaluate.caption_run import Pass, Run
     from linmap.evaluation import CaptionScores
 
-__all__ = ["METRICS", "OF_PHOTOS", "ScoredRow", "metrics_named", "report_of", "row_label", "scored_rows"]
+__all__ = [
+    "METRICS",
+    "OF_PHOTOS",
+    "ScoredRow",
+    "metrics_named",
+    "report_of",
+    "require_java",
+    "row_label",
+    "scored_rows",
+]
 
 METRICS = {
     "cider_d": ("CIDEr-D",),
@@ -42,6 +51,22 @@ def metrics_named(text: str) -> list[str]:
         if word not in METRICS:
             raise UnknownNameError("metric", word, METRICS)
     return list(dict.fromkeys(name for word in words for name in METRICS[word]))
+
+
+def require_java(metrics: Sequence[str], tokenizer: str) -> None:
+    """Runs the tokenizer once, where scores of texts are asked for.
+
+    Raises:
+        MissingJavaError: Java is needed, and is not there or fails.
+        MissingExtraError: pycocoevalcap is not installed.
+    """
+    from linmap.evaluation import tokenise
+    from linmap.evaluation.meteor import java_for_meteor
+
+    if "METEOR" in metrics:
+        java_for_meteor()
+    if not set(metrics) <= set(OF_PHOTOS):
+        tokenise(["Java is there"], "ptb" if "METEOR" in metrics else tokenizer)
 
 
 @dataclass(frozen=True)
@@ -94,12 +119,19 @@ def scored_rows(
 
     Returns:
         The rows, and the places of the photos they are of.
+
+    Raises:
+        CaptionDataError: Fewer than two photos can be read.
     """
     from linmap.evaluation import derangement, score_captions
 
     done, records = [one.captions.done for one in passes], run.photos.records
     photos = [place for place in range(len(records)) if all(answers[place].error is None for answers in done)]
-    order = derangement(len(photos), run.seed) if len(photos) > 1 else []
+    if len(photos) < 2:
+        raise CaptionDataError(
+            f"Of the {len(records)} photos {len(photos)} can be read; a score and its control need at least two."
+        )
+    order = derangement(len(photos), run.seed)
     said: list[tuple[Pass, Control | None, list[str]]] = []
     for one, answers in zip(passes, done, strict=True):
         captions = [answers[place].caption or "" for place in photos]

@@ -100,7 +100,7 @@ def concepts(
 
     quiet_libraries()
     no_bars_off_terminals()
-    from linmap.cli.evaluate.caption_run import Run, complete, passes_of
+    from linmap.cli.evaluate.caption_run import Run, complete, passes_of, results_folder
     from linmap.cli.evaluate.concept_report import report_of
     from linmap.cli.evaluate.labelled import first_of_each
     from linmap.cli.study.options import command_line
@@ -117,29 +117,30 @@ def concepts(
         AttributeTable(table, animals)
     measured = _measured(labelled, names, images)
     run = Run(measured, output, num_beams, batch_size, device, device_for(device).type, dtype, seed=0)
-    passes = passes_of(models, [], run)
-    complete(passes, run, unreadable)
-    shown = [names[one.label] for one in labelled]
-    found, there = _scored(passes, shown, table)
-    report = {
-        **report_of(found, passes),
-        "n": len(there),
-        "classes": len({shown[place] for place in there}),
-        "images": str(images),
-        "labels": None if labels is None else str(labels),
-        "attributes": None if attributes is None else str(attributes),
-        "left_out": len(unreadable.errors),
-        "command": command_line(context),
-    }
-    written: list[Path] = []
-    try:
-        if output is not None:
-            _write(report, found, output, written)
-    finally:  # a file that cannot be written is an error, and no reason to lose the numbers
-        if as_json:
-            typer.echo(json.dumps(report))
-        else:
-            _print(report, found, written)
+    with results_folder(output, "concepts"):
+        passes = passes_of(models, [], run)
+        complete(passes, run, unreadable)
+        shown = [names[one.label] for one in labelled]
+        found, there = _scored(passes, shown, table)
+        report = {
+            **report_of(found, passes),
+            "n": len(there),
+            "classes": len({shown[place] for place in there}),
+            "images": str(images),
+            "labels": None if labels is None else str(labels),
+            "attributes": None if attributes is None else str(attributes),
+            "left_out": len(unreadable.errors),
+            "command": command_line(context),
+        }
+        written: list[Path] = []
+        try:
+            if output is not None:
+                _write(report, found, output, written)
+        finally:  # a file that cannot be written is an error, and no reason to lose the numbers
+            if as_json:
+                typer.echo(json.dumps(report))
+            else:
+                _print(report, found, written)
 
 
 def _read(

@@ -159,7 +159,7 @@ def vqa(
     }
     rows = [SEEING] if control is VqaControl.NONE else [SEEING, BLIND]
     run = Run([one for one in drawn if one.questions], numbers, rows, batch_size)
-    with results_folder(output):
+    with results_folder(output, "vqa"):
         written = WrittenAnswers(None if output is None else output / "answers.jsonl", identity)
         answer_all(lambda: _load(model, device, dtype), run, written, unreadable)
         scores, count, photos = scores_of(run, written, metrics)
