@@ -163,6 +163,20 @@ def test_what_is_unknown_is_named(tmp_path: Path) -> None:
     assert tokenizer_at_hand(str(tmp_path)) is None
 
 
+def test_a_folder_of_weights_alone_has_no_tokenizer_to_count_with(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    assert tokenizer_at_hand(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("name", ["wheel:efficientnet-lite0", "timm:test_vit"])
+def test_random_weights_have_the_fingerprint_that_loading_gives_them(name: str) -> None:
+    """Else features of the pretrained encoder would pass for theirs, whose digest they would claim."""
+    outlined = outline_encoder(name, pretrained=False, seed=3).fingerprint
+    loaded = load_encoder(name, pretrained=False, seed=3).fingerprint
+    assert (outlined.sha256, outlined.file, outlined.license) == (None, None, None)
+    assert (outlined.id, outlined.revision, outlined.seed) == (loaded.id, loaded.revision, 3)
+
+
 def test_captions_are_counted_in_tokens_or_else_in_words(tiny_recipe: RecipeMaker) -> None:
     plan = describe(recipe_from_dict(tiny_recipe()))
     assert "tokens on average" in plan
@@ -250,6 +264,17 @@ def test_the_blind_recipe_learns_nothing_and_says_how_it_is_measured(tmp_path: P
         ),
         ({"training": {"encoder_learning_rate": 0}}, r"encoder_learning_rate is 0\.0; it must be greater than 0"),
         ({"model": {"adapter_downsample": 0}}, r"model\.adapter_downsample is 0; it must be at least 1"),
+        (
+            {"model": {"preprocessing": "limber-nfrn50-random"}},
+            r"shows other pixels of a photo each time.* set data\.precompute_features to false",
+        ),
+        (
+            {
+                "model": {"preprocessing": "limber-nfrn50-random"},
+                "data": {"format": "features", "precompute_features": False},
+            },
+            "shows other pixels of a photo each time",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_named(tiny_recipe: RecipeMaker, sections: dict[str, Any], message: str) -> None:

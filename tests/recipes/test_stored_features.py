@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 
 from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor
 from linmap.cli.app import main
+from linmap.encoders import image_processor_for, load_encoder
 from linmap.errors import FeatureMismatchError, FeatureStoreError, RecipeError, UnknownNameError
+from linmap.prefix.encoding import feature_identity
 from linmap.recipes import train
 from linmap.recipes.recipe import recipe_from_dict
 
@@ -149,6 +151,12 @@ def test_validation_features_of_another_number_of_cells_are_refused(
     data = stored(stores(), validation_captions=str(stores(grid_size=3)))
     with pytest.raises(FeatureMismatchError, match="grid_size 3, and the model has 2"):
         train(recipe_from_dict(tiny_recipe(data=data)), tmp_path / "run")
+
+
+def test_random_pixels_have_no_features_to_be_kept() -> None:
+    encoder = load_encoder("timm:test_resnet", pretrained=False, preprocessing="limber-nfrn50-random")
+    with pytest.raises(FeatureStoreError, match=r"takes a random window of a photo, .* not kept\. Take a preproc"):
+        feature_identity(encoder.config, image_processor_for(encoder.config), features="pooled", grid_size=None)
 
 
 def test_what_cannot_be_trained_from_features_is_said(

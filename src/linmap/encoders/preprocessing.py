@@ -23,6 +23,7 @@ __all__ = [
     "LinmapImageProcessor",
     "describe",
     "image_processor_for",
+    "is_random",
     "named_preprocessing",
     "resize_and_crop",
 ]
@@ -143,6 +144,11 @@ def named_preprocessing(name: str) -> dict[str, Any]:
             do_resize=False, do_center_crop=False, do_normalize=False, crop_size=square, window=said["window"]
         )
     )
+
+
+def is_random(settings: Mapping[str, Any]) -> bool:
+    """Whether a preprocessing, or one of `PREPROCESSINGS`, gives other pixels of the same photo each time."""
+    return settings.get("window") == "random"
 
 
 def image_processor_for(config: ImageEncoderConfig) -> BaseImageProcessor:

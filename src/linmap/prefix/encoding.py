@@ -10,6 +10,8 @@ from torch import Tensor
 
 from linmap.data.feature_identity import FeatureIdentity
 from linmap.encoders import ImageEncoder, ImageEncoderConfig
+from linmap.encoders.preprocessing import is_random
+from linmap.errors import FeatureStoreError
 from linmap.prefix.splicing import pool_grid
 
 if TYPE_CHECKING:
@@ -50,8 +52,16 @@ def feature_identity(
         image_processor: The preprocessing in front of it; None takes the one that its configuration holds.
         features: As there.
         grid_size: As there.
+
+    Raises:
+        FeatureStoreError: They would be others each time, since the preprocessing is random.
     """
     preprocessing = config.preprocessing if image_processor is None else json.loads(image_processor.to_json_string())
+    if is_random(preprocessing or {}):
+        raise FeatureStoreError(
+            "The preprocessing of this encoder takes a random window of a photo, so its features are others each time "
+            "and are not kept. Take a preprocessing that is not random (limber-nfrn50), or photos."
+        )
     dtype = str(config.dtype or torch.float32).removeprefix("torch.")
     return FeatureIdentity(
         encoder=dict(config.fingerprint or {}),

@@ -273,6 +273,18 @@ class Recipe:
             )
         if self.data.format == STREAMED and not self.model.is_blind:
             self._refuse_what_needs_all_photos()
+        if self.model.preprocessing is not None and (self.data.precompute_features or self.data.format == STORED):
+            self._refuse_to_keep_what_is_random()
+
+    def _refuse_to_keep_what_is_random(self) -> None:
+        from linmap.encoders.preprocessing import PREPROCESSINGS, is_random
+
+        name = str(self.model.preprocessing)
+        if is_random(PREPROCESSINGS.get(name, {})):
+            raise RecipeError(
+                f"model.preprocessing {name!r} shows other pixels of a photo each time, and features that are computed "
+                "once would show the same for ever: set data.precompute_features to false and learn from photos."
+            )
 
     def _refuse_what_needs_all_photos(self) -> None:
         if self.initialisation.method != "default":
