@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from linmap.errors import RecipeError
 from linmap.recipes import train
 from linmap.recipes.checkpoints import why_incomplete
 from linmap.recipes.processes import SharedBatches
@@ -97,6 +98,10 @@ def test_two_processes_extract_train_and_resume_as_one_does(
     assert {path.name for path in (tmp_path / "photos").iterdir()} == {
         path.name for path in (tmp_path / "alone-0").iterdir()
     }
+    (cut / "training_log.json").unlink()
+    changes = [word for word in stored if word != "--set"]
+    with pytest.raises(RecipeError, match=r"was started in 2 processes, and this is one of 1: .* Resume it in as many"):
+        train(load_recipe(recipe, changes), cut, resume=True)
     checkpoint = tmp_path / "photos" / "checkpoint-14"
     assert why_incomplete(checkpoint) is None
     (checkpoint / "rng_state_1.pth").unlink()

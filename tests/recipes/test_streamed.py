@@ -20,10 +20,12 @@ import torch
 import yaml
 
 from linmap.data import caption_examples, read_captions
+from linmap.data.images import UnreadableImages
 from linmap.data.shard_writing import write_caption_shards
-from linmap.errors import CaptionDataError, RecipeError, TooManyUnreadableImagesError
+from linmap.errors import CaptionDataError, RecipeError, TooManyUnreadableImagesError, UnreadableImageError
 from linmap.recipes import train
 from linmap.recipes.recipe import load_recipe, recipe_from_dict
+from linmap.recipes.streamed import validation_photos
 from tests.recipes.killed_runs import assert_bit_equal, train_and_kill, weights_of
 
 RecipeMaker = Callable[..., dict[str, Any]]
@@ -190,6 +192,18 @@ def test_too_many_damaged_samples_stop_before_the_training(streamed: RecipeMaker
     recipe = recipe_from_dict(streamed(data={"captions": str(tmp_path / "train"), "unreadable_limit": 1}))
     with pytest.raises(TooManyUnreadableImagesError, match=r"at most 1 may be left out: .*0000[02]\.tar"):
         train(recipe, tmp_path / "run")
+
+
+def test_validation_shards_beyond_the_photos_looked_at_are_not_read(
+    streamed: RecipeMaker, shards: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(shards / "val", tmp_path / "val")
+    (tmp_path / "val" / "00001.tar").write_bytes(b"no shard")
+    data = {"validation_captions": str(tmp_path / "val")}
+    few = recipe_from_dict(streamed(data=data, evaluation={"photos": 6}))
+    assert len(validation_photos(few, UnreadableImages()).photos) == 6
+    with pytest.raises(UnreadableImageError, match=r"00001\.tar: the shard is damaged"):
+        validation_photos(recipe_from_dict(streamed(data=data, evaluation={"photos": 7})), UnreadableImages())
 
 
 def test_fewer_shards_than_workers_is_said_before_the_training(streamed: RecipeMaker, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-__all__ = ["Checkpoints", "find_checkpoints", "why_incomplete"]
+__all__ = ["Checkpoints", "find_checkpoints", "processes_of", "why_incomplete"]
 
 TORCH_FILES = ("optimizer.pt", "scheduler.pt")
 RNG_FILE = "rng_state.pth"
@@ -67,6 +67,11 @@ def why_incomplete(checkpoint: Path) -> str | None:
     except ValueError:
         return "trainer_state.json is cut off"
     return None
+
+
+def processes_of(checkpoint: Path) -> int:
+    """How many processes wrote `checkpoint`: each of several wrote its random state beside it."""
+    return len(_rng_files(checkpoint))
 
 
 def _rng_files(checkpoint: Path) -> list[str]:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import TrainingArguments
 
 from linmap.errors import RecipeError
-from linmap.recipes.checkpoints import find_checkpoints
+from linmap.recipes.checkpoints import find_checkpoints, processes_of
 
 __all__ = [
     "SharedBatches",
@@ -150,6 +150,9 @@ def first_one_opens(arguments: TrainingArguments, open_folder: Callable[[], Path
 
     Returns:
         The checkpoint to go on from, in every process.
+
+    Raises:
+        RecipeError: Another number of processes wrote it: every step would see another number of captions.
     """
     found: Path | None = None
     _ = arguments.device  # asking for it is what joins the processes
@@ -158,4 +161,9 @@ def first_one_opens(arguments: TrainingArguments, open_folder: Callable[[], Path
             found = open_folder()
         elif resume:
             found = find_checkpoints(Path(str(arguments.output_dir))).last
+    if found is not None and (before := processes_of(found)) != arguments.world_size:
+        raise RecipeError(
+            f"The run in {found.parent} was started in {before} processes, and this is one of {arguments.world_size}: "
+            "each step would learn from another number of captions. Resume it in as many, or choose another --output."
+        )
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,12 +69,10 @@ def open_stream(recipe: Recipe, unreadable: UnreadableImages, cache: Path) -> Ca
 
 def validation_photos(recipe: Recipe, unreadable: UnreadableImages) -> Split:
     """The first readable photos of the validation shards, as many as the recipe looks at; kept in memory, encoded."""
-    photos: list[Captioned] = []
-    for shard in caption_shards(recipe.data.validation_captions or recipe.data.captions):
-        for sample in read_shard(shard, unreadable, **_cleaning(recipe.data)):
-            if len(photos) == recipe.evaluation.photos:
-                break
-            photos.append(Captioned(sample.photo(), (sample.caption,)))
+    shards = caption_shards(recipe.data.validation_captions or recipe.data.captions)
+    samples = (sample for shard in shards for sample in read_shard(shard, unreadable, **_cleaning(recipe.data)))
+    taken = islice(samples, recipe.evaluation.photos)  # a shard beyond is not looked through
+    photos = [Captioned(sample.photo(), (sample.caption,)) for sample in taken]
     return Split([photos[row] for row in readable_photos([photo.image for photo in photos], unreadable)], None)
 
 
