@@ -84,6 +84,7 @@ def test_clips_grid_takes_144_vectors_of_gpt_js_width_without_any_of_them_in_mem
     assert (config.num_image_tokens, config.feature_dim, config.hidden_size) == (144, 3072, 4096)
     assert config.vision_config.preprocessing["crop_size"] == {"height": 384, "width": 384}
     assert "The folder holds no processor, which needs the tokenizer" in caplog.text
+    assert "Convert again where the tokenizer can be had" in caplog.text
 
 
 def test_half_precision_and_the_state_dict_of_the_whole_are_read_as_one_layer(tmp_path: Path) -> None:

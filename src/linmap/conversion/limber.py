@@ -144,9 +144,8 @@ def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase | None:
         return load_tokenizer(said.language_model, gguf_file=said.gguf_file)
     except BackboneError as error:
         logger.warning(
-            "The folder holds no processor, which needs the tokenizer: %s With the tokenizer at hand, write it into "
-            "the folder: LinearVisionPrefixProcessor.for_model(model, prompt=%r).save_pretrained(DIR).",
+            "The folder holds no processor, which needs the tokenizer, as the id of its placeholder does: %s Convert "
+            "again where the tokenizer can be had.",
             error,
-            said.prompt,
         )
         return None
