@@ -115,7 +115,7 @@ def test_an_epoch_goes_on_at_the_next_sample(shards, taken):
 @pytest.mark.parametrize("workers", [0, 2, 3])
 def test_an_epoch_goes_on_at_the_next_batch_of_its_workers(shards, workers):
     whole = list(StreamLoader(CaptionStream(shards, shuffle_buffer=4), captions, 2, workers=workers))
-    for taken in range(0, len(whole) + 1, 1 if workers == 0 else 5):
+    for taken in range(0, len(whole) + 1, 1 if workers == 0 else 7):  # starting workers is what takes the time
         loader = StreamLoader(CaptionStream(shards, shuffle_buffer=4), captions, 2, workers=workers)
         loader.skip(taken)
         assert list(loader) == whole[taken:]
@@ -138,7 +138,7 @@ def test_an_endless_stream_goes_on_at_the_next_batch_through_all_epochs(shards, 
         5,
         6,
     }
-    for skipped in (1, 10, 11, 25, 37):
+    for skipped in (1, 10, 11, 25, 37) if workers == 0 else (11, 37):
         assert first(40 - skipped, skipped) == whole[skipped:]
 
 
