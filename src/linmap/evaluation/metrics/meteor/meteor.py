@@ -28,9 +28,10 @@ Examples:
     >>> import evaluate
     >>> from linmap.evaluation import metric_path
     >>> metric = evaluate.load(metric_path("meteor"))
-    >>> result = metric.compute(predictions=["a dog runs"], references=[["a dog runs"]])  # needs Java
-    >>> round(result["meteor"], 1)
-    100.0
+    >>> references = [["a dog runs"], ["a brown dog runs", "grass"]]
+    >>> result = metric.compute(predictions=["a dog runs", "a dog runs"], references=references)  # needs Java
+    >>> round(result["meteor"], 1), [round(value, 1) for value in result["meteor_per_image"]]
+    (43.8, [100.0, 32.7])
 """
 
 _CITATION = """
