@@ -116,8 +116,9 @@ def _photos(folder: Path) -> Tensor:
 def _memory(folder: Path, dtype: str, rows: int) -> Any:
     """The first `rows` of the memory, held in this process; where it has fewer, they come again and again."""
     from linmap import SupportMemory
+    from linmap.data.stored_texts import encoded
     from linmap.decap.rows import StoredRows
-    from linmap.decap.stored_captions import encoded
+    from linmap.errors import SupportMemoryError
 
     stored = SupportMemory.from_pretrained(folder / dtype)
     shards, left = [], rows
@@ -125,7 +126,9 @@ def _memory(folder: Path, dtype: str, rows: int) -> Any:
     while left > 0:
         for part in copies:
             if left > 0:
-                shards.append((part[:left], encoded(["a caption"] * min(left, len(part)))))
+                shards.append(
+                    (part[:left], encoded(["a caption"] * min(left, len(part)), "caption", SupportMemoryError))
+                )
                 left -= len(part)
     return SupportMemory(shards)
 
