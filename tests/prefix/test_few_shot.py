@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from linmap.errors import CaptioningError, ConfigurationError, ImageCountError
-from linmap.prefix.few_shot import FewShotAnswerer, SolvedExample, cut_answer, question_prompt, solved_prompt
+from linmap.prefix.few_shot import FewShotAnswerer, SolvedExample
 from linmap.prefix.few_shot_cache import SupportCache
+from linmap.prefix.few_shot_prompts import cut_answer, question_prompt, solved_prompt
 
 FAMILIES = ("gpt2", "gptj", "opt", "llama")
 QUESTIONS = ["what is it?", "what is on the wooden table", "how many dogs run"]
@@ -87,6 +88,32 @@ def test_the_answers_do_not_depend_on_the_batch_size(feature_model, features):
     answers = [dict(one.answer(QUESTIONS, features(3), batch_size=size)) for size in (1, 2, 32)]
     assert answers[0] == answers[1] == answers[2]
     assert sorted(answers[0]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("shots", [0, 2])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_questions_about_one_photo_share_what_is_kept_of_it(family, shots, feature_model, features):
+    parts = feature_model(family, bos=True)
+    asked, photos = [*QUESTIONS, "what is it?", "is it red?"], [1, 0, 1, 1, 0]
+    shared = answerer(parts, features(2), shots, max_new_tokens=12)
+    plain = answerer(parts, features(2), shots, max_new_tokens=12, reuse=False)
+    seen = features(3)[:2]
+    ours = dict(shared.answer(asked, seen, photos, batch_size=2))
+    assert ours == dict(plain.answer(asked, seen, photos)) == dict(plain.answer(asked, seen[photos]))
+
+
+def test_images_behind_a_text_are_those_that_are_asked_for(feature_model, features):
+    model, processor = feature_model("llama")
+    support = SupportCache.of(model, [5, 6, 7])
+    images = support.behind(model, features(3), batch_size=2)
+    cache = images.expanded([2, 0])
+    assert (len(images), cache.get_seq_length()) == (7, 7)
+    for row, image in enumerate((2, 0)):
+        ids = torch.tensor([[5, 6, 7, *[processor.image_token_id] * 4]])
+        alone = model(ids, image_features=features(3)[image : image + 1], use_cache=True).past_key_values
+        for ours, theirs in zip(cache.layers, alone.layers, strict=True):
+            torch.testing.assert_close(ours.keys[row], theirs.keys[0], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(ours.values[row], theirs.values[0], atol=1e-5, rtol=1e-5)
 
 
 def test_the_cache_is_never_changed_by_who_goes_on_from_it(feature_model, features):
@@ -197,8 +224,10 @@ def test_examples_have_photos_all_or_none(feature_model, features):
 
 def test_each_question_has_a_photo_or_none_has(feature_model, features):
     one = answerer(feature_model("gpt2"), features(2))
-    with pytest.raises(ImageCountError, match=r"2 features were given for 3 questions\. Give one for each"):
+    with pytest.raises(ImageCountError, match=r"2 photos were given for 3 questions\. Give one for each"):
         list(one.answer(QUESTIONS, features(2)))
+    with pytest.raises(ImageCountError, match="A question is about photo 2, and features of 2 photos were given"):
+        list(one.answer(QUESTIONS, features(2), [0, 1, 2]))
     with pytest.raises(CaptioningError, match="The batch size is 0"):
         list(one.answer(QUESTIONS, features(3), batch_size=0))
 

@@ -1,4 +1,4 @@
-"""Questions about photos, with solved examples in front: the prompts of few-shot VQA, and the answers behind them."""
+"""Questions about photos, with solved examples in front: few-shot VQA, nothing read twice that questions share."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from linmap.data.ahead import fitting_in_memory
 from linmap.errors import CaptioningError, ConfigurationError, ImageCountError
-from linmap.prefix.few_shot_cache import SupportCache
+from linmap.prefix.few_shot_cache import ImageCaches, SupportCache
+from linmap.prefix.few_shot_prompts import answer_is_complete, cut_answer, question_prompt, solved_prompt
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["MAX_ANSWER_TOKENS", "FewShotAnswerer", "SolvedExample", "cut_answer", "question_prompt", "solved_prompt"]
+__all__ = ["MAX_ANSWER_TOKENS", "FewShotAnswerer", "SolvedExample"]
 
 logger = logging.getLogger(__name__)
 
 MAX_ANSWER_TOKENS = 12
 """Tokens after which an answer ends at the latest: answers of VQAv2 and DAQUAR are one to four words."""
-
-NEXT_QUESTION = "Q:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +45,8 @@ class SolvedExample:
     feature: Tensor | None = None
 
 
-def question_prompt(question: str, image: str = "") -> str:
-    """The paper's form of a question (section 4.2), the image in front of it.
-
-    Example:
-        >>> question_prompt("what is on the desk?", image="<image>")
-        '<image>Q: what is on the desk? A:'
-    """
-    return f"{image}{NEXT_QUESTION} {' '.join(question.split())} A:"
-
-
-def solved_prompt(question: str, answer: str, image: str = "") -> str:
-    r"""A question with its answer, which ends with the line.
-
-    Example:
-        >>> solved_prompt("what is on the desk?", "a book")
-        'Q: what is on the desk? A: a book\n'
-    """
-    return f"{question_prompt(question, image)} {' '.join(answer.split())}\n"
-
-
-def cut_answer(text: str) -> str:
-    r"""The answer in a continuation: what stands before the end of its first line, and before another question.
-
-    Example:
-        >>> cut_answer(" a red chair\nQ: what is on the desk?")
-        'a red chair'
-    """
-    return text.strip().partition("\n")[0].partition(NEXT_QUESTION)[0].strip()
-
-
 class FewShotAnswerer:
-    """Answers questions behind the same solved examples, whose keys and values are computed once.
+    """Answers questions behind the same solved examples, whose keys and values are computed once, as a photo's are.
 
     Decoding is greedy whatever the model's generation configuration says, which is made for captions: its penalties and
     its suppressed tokens would keep an answer from repeating a word of the question, or from ending with its line.
@@ -89,7 +58,7 @@ class FewShotAnswerer:
             none has: then the model is blind, and sees the same texts without image tokens.
         sighted: Whether questions come with photos; None follows the examples, and is True without any.
         max_new_tokens: Longest answer, in tokens.
-        reuse: False reads the examples again with every question, which gives the same answers.
+        reuse: False reads examples and photo again with every question, which gives the same answers.
 
     Raises:
         ConfigurationError: Some examples have a feature and some have not, or the examples are too long for the
@@ -135,17 +104,23 @@ class FewShotAnswerer:
                 f"{self._limit} with question and answer; take fewer of them, or a shorter max_new_tokens."
             )
         self._cache: SupportCache | None = None
-        if reuse and examples:
+        if reuse and self._support_ids:
             self._cache = SupportCache.of(model, self._support_ids, self._support_features)
 
     def answer(
-        self, questions: Sequence[str], features: Tensor | None = None, *, batch_size: int = 32
+        self,
+        questions: Sequence[str],
+        features: Tensor | None = None,
+        photos: Sequence[int] | None = None,
+        *,
+        batch_size: int = 32,
     ) -> Iterator[tuple[int, str]]:
         """Answers `questions`, the short ones first, so that little of a batch is padding.
 
         Args:
-            questions: One a row of `features`.
-            features: `(questions, cells, feature_dim)`; None for a blind answerer.
+            questions: The questions.
+            features: `(photos, cells, feature_dim)`; None for a blind answerer.
+            photos: For each question the row of `features` that it is about; None: each has its own, in order.
             batch_size: Questions answered at a time, at least 1.
 
         Yields:
@@ -153,17 +128,12 @@ class FewShotAnswerer:
             model can read is answered with "" and named in a warning.
 
         Raises:
-            ImageCountError: There are more or fewer features than questions.
+            ImageCountError: Not every question has a photo, or one is asked blind and has.
             CaptioningError: The batch size is below 1, or a batch does not fit in memory.
         """
         if batch_size < 1:
             raise CaptioningError(f"The batch size is {batch_size}; it must be at least 1.")
-        given = 0 if features is None else len(features)
-        if given != (len(questions) if self.sighted else 0):
-            raise ImageCountError(
-                f"{given} features were given for {len(questions)} questions. Give one for each where the examples "
-                "have photos, and none where they have not."
-            )
+        photos = self._photos_of(questions, features, photos)
         ids = [self._question_ids(question) for question in questions]
         for place, row in enumerate(ids):
             if self._room(len(row)) < 0:
@@ -173,56 +143,94 @@ class FewShotAnswerer:
                     questions[place],
                 )
                 yield place, ""
+        images = self._image_caches(ids, features, batch_size)
         for places in self._batches(ids, batch_size):
-            seen = None if features is None else features[places]
-            yield from zip(places, self._answers([ids[place] for place in places], seen), strict=True)
+            these = [photos[place] for place in places] if photos else []
+            yield from zip(
+                places, self._answers([ids[place] for place in places], features, these, images), strict=True
+            )
 
     def generate(self, questions: Sequence[str], features: Tensor | None = None, **settings: Any) -> Any:
         """What `model.generate` gives for one batch of questions, prompts included.
 
         Args:
             questions: As for `answer`.
-            features: As there.
+            features: As there, one for each question.
             **settings: Further ones of `generate`, such as `return_dict_in_generate`.
         """
-        return self._generate(
-            self._inputs([self._question_ids(question) for question in questions], features), settings
-        )
+        photos = self._photos_of(questions, features, None)
+        ids = [self._question_ids(question) for question in questions]
+        images = self._image_caches(ids, features, len(ids))
+        return self._generate(self._inputs(ids, features, photos, images), settings)
+
+    def _photos_of(
+        self, questions: Sequence[str], features: Tensor | None, photos: Sequence[int] | None
+    ) -> Sequence[int]:
+        """For each question its row of `features`; [] for a blind answerer."""
+        given = 0 if features is None else len(features)
+        rows = list(range(given)) if photos is None else list(photos)
+        if len(rows) != (len(questions) if self.sighted else 0):
+            raise ImageCountError(
+                f"{len(rows)} photos were given for {len(questions)} questions. Give one for each where the examples "
+                "have photos, and none where they have not."
+            )
+        if strays := [row for row in rows if not 0 <= row < given]:
+            raise ImageCountError(f"A question is about photo {strays[0]}, and features of {given} photos were given.")
+        return rows
+
+    def _image_caches(
+        self, ids: Sequence[Sequence[int]], features: Tensor | None, batch_size: int
+    ) -> ImageCaches | None:
+        """Every photo behind the examples, where a question can be put behind that."""
+        head = [self.processor.image_token_id] * self.processor.num_image_tokens
+        together = features is not None and ids and all(list(row[: len(head)]) == head for row in ids)
+        if features is None or not together or self._cache is None or not self._cache.takes_padding:
+            return None
+        with fitting_in_memory(min(batch_size, len(features)), self.model.device):
+            return self._cache.behind(self.model, features, batch_size)
 
     def _generate(self, inputs: dict[str, Any], settings: dict[str, Any]) -> Any:
         with torch.inference_mode(), _greedy(self.model, self.processor):
             return self.model.generate(**inputs, **({"max_new_tokens": self.max_new_tokens} | settings))
 
-    def _answers(self, ids: Sequence[Sequence[int]], features: Tensor | None) -> list[str]:
-        inputs = self._inputs(ids, features)
-        read = inputs["input_ids"].shape[1]
-        ends = StoppingCriteriaList([_AnswerEnds(self.processor.tokenizer, read)])
+    def _answers(
+        self, ids: Sequence[Sequence[int]], features: Tensor | None, photos: Sequence[int], images: ImageCaches | None
+    ) -> list[str]:
         with fitting_in_memory(len(ids), self.model.device):
+            inputs = self._inputs(ids, features, photos, images)
+            read = inputs["input_ids"].shape[1]
+            ends = StoppingCriteriaList([_AnswerEnds(self.processor.tokenizer, read)])
             generated = self._generate(inputs, {"stopping_criteria": ends})
         texts = self.processor.tokenizer.batch_decode(generated[:, read:], skip_special_tokens=True)
         return [cut_answer(text) for text in texts]
 
-    def _inputs(self, ids: Sequence[Sequence[int]], features: Tensor | None) -> dict[str, Any]:
-        """What `generate` takes: the padding stands before the question, or before everything where all is read."""
-        device, longest, support = self.model.device, max(map(len, ids)), self._support_ids
-        pad = self.processor.tokenizer.pad_token_id
+    def _inputs(
+        self, ids: Sequence[Sequence[int]], features: Tensor | None, photos: Sequence[int], images: ImageCaches | None
+    ) -> dict[str, Any]:
+        """What `generate` takes; the padding stands behind what is held in the cache, in front of the rest."""
+        device, pad = self.model.device, self.processor.tokenizer.pad_token_id
+        held = 0 if self._cache is None else len(self._cache) if images is None else len(images)
+        longest = max(map(len, ids))
         rows, masks = [], []
-        for row in ids:
-            padding = [pad] * (longest - len(row))
-            before, behind = (support, padding) if self._cache else (padding, support)
-            rows.append([*before, *behind, *row])
-            masks.append([int(self._cache is not None)] * len(before) + [int(self._cache is None)] * len(behind))
-            masks[-1] += [1] * len(row)
+        for question in ids:
+            row, padding = [*self._support_ids, *question], longest - len(question)
+            rows.append(row[:held] + [pad] * padding + row[held:])
+            masks.append([1] * held + [0] * padding + [1] * (len(row) - held))
         inputs: dict[str, Any] = {
             "input_ids": torch.tensor(rows, device=device),
             "attention_mask": torch.tensor(masks, device=device),
         }
+        if images is not None:
+            return inputs | {"past_key_values": images.expanded(photos)}
         if self._cache is not None:
             inputs["past_key_values"] = self._cache.expanded(len(ids))
-        elif features is not None and self._support_features is not None:
-            examples = self._support_features.to(features.device, features.dtype)
-            features = torch.cat([torch.cat([examples, one[None]]) for one in features])
-        return inputs if features is None else inputs | {"image_features": features.to(device)}
+        if features is None:
+            return inputs
+        seen = features[list(photos)]
+        if self._cache is None and self._support_features is not None:
+            examples = self._support_features.to(seen.device, seen.dtype)
+            seen = torch.cat([torch.cat([examples, one[None]]) for one in seen])
+        return inputs | {"image_features": seen.to(device)}
 
     def _batches(self, ids: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
         """Places of questions that fit, by length; of one length where the cache takes no padding behind it."""
@@ -266,7 +274,7 @@ class _AnswerEnds(StoppingCriteria):
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         texts = self.tokenizer.batch_decode(input_ids[:, self.read :], skip_special_tokens=True)
-        ended = ["\n" in text.lstrip() or NEXT_QUESTION in text for text in texts]
+        ended = [answer_is_complete(text) for text in texts]
         return torch.tensor(ended, device=input_ids.device)
 
 

@@ -1,4 +1,4 @@
-"""Keys and values of solved examples: computed once, handed out to every batch of questions behind them."""
+"""Keys and values of solved examples and of photos behind them: computed once, handed out to all questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from linmap.errors import ConfigurationError
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
 
-__all__ = ["SupportCache"]
+__all__ = ["ImageCaches", "SupportCache"]
 
 
 class SupportCache:
@@ -68,4 +68,59 @@ class SupportCache:
         """A copy for `batch` rows, which a model may go on from and write to."""
         cache = copy.deepcopy(self._cache)
         cache.batch_repeat_interleave(batch)
+        return cache
+
+    def behind(self, model: LinearVisionPrefixModel, features: Tensor, batch_size: int) -> ImageCaches:
+        """Reads images behind it, each once.
+
+        Args:
+            model: The model.
+            features: `(images, cells, feature_dim)`.
+            batch_size: Images read at a time.
+        """
+        tokens, held = model.config.num_image_tokens, len(self)
+        parts: list[list[tuple[Tensor, Tensor]]] = []
+        with torch.inference_mode():
+            for seen in features.split(batch_size):
+                ids = torch.full((len(seen), tokens), model.config.image_token_id, device=model.device)
+                outputs = model(
+                    ids,
+                    image_features=seen.to(model.device),
+                    attention_mask=ids.new_ones(len(seen), held + tokens),
+                    position_ids=torch.arange(held, held + tokens, device=model.device).expand(len(seen), -1),
+                    past_key_values=self.expanded(len(seen)),
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+                layers = outputs.past_key_values.layers
+                parts.append([(one.keys[..., held:, :].clone(), one.values[..., held:, :].clone()) for one in layers])
+        joined = [
+            (torch.cat([keys for keys, _ in layer]), torch.cat([values for _, values in layer]))
+            for layer in zip(*parts, strict=True)
+        ]
+        return ImageCaches(self, joined, tokens)
+
+
+class ImageCaches:
+    """What a language model keeps of images behind the same text; that text is kept once for all.
+
+    Args:
+        support: Of the text.
+        parts: For each layer keys and values of the images, `(images, heads, tokens, channels of a head)`.
+        tokens: Of an image.
+    """
+
+    def __init__(self, support: SupportCache, parts: Sequence[tuple[Tensor, Tensor]], tokens: int) -> None:
+        self._support, self._parts, self._tokens = support, parts, tokens
+
+    def __len__(self) -> int:
+        """Tokens of a row, text and image."""
+        return len(self._support) + self._tokens
+
+    def expanded(self, images: Sequence[int]) -> Cache:
+        """A copy with a row for each of `images`, which a model may go on from and write to."""
+        cache = self._support.expanded(len(images))
+        rows = list(images)
+        for layer, (keys, values) in enumerate(self._parts):
+            cache.update(keys[rows], values[rows], layer)
         return cache

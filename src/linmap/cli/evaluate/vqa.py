@@ -135,7 +135,8 @@ def vqa(
     from linmap.data.support_sets import draw_supports
     from linmap.evaluation.vqa import score_answers, vqa_metrics_for
     from linmap.evaluation.written_answers import WrittenAnswers
-    from linmap.prefix.few_shot import MAX_ANSWER_TOKENS, question_prompt
+    from linmap.prefix.few_shot import MAX_ANSWER_TOKENS
+    from linmap.prefix.few_shot_prompts import question_prompt
 
     folder = model_folder(model)
     read_config(folder)  # a wrong one is said before the hours, not after them

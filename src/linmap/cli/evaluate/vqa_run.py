@@ -79,11 +79,14 @@ def answer_all(load: Callable[[], Captioner], run: Run, written: WrittenAnswers,
                 answerers = answerers or _Answerers(captioner, support)
                 features = _features(captioner, asked, written, unreadable)
                 asked = [one for one in asked if one.photo in features]
+                rows = {photo: row for row, photo in enumerate(features)}
+                seen = (_stacked(list(features.values())), [rows[one.photo] for one in asked])
                 for row, shots in missing:
-                    seen = [features[one.photo] for one in asked] if row == SEEING else None
                     answers = {}
                     for place, answer in answerers.of(row, shots).answer(
-                        [one.question for one in asked], _stacked(seen), batch_size=run.batch_size
+                        [one.question for one in asked],
+                        *(seen if row == SEEING else (None, None)),
+                        batch_size=run.batch_size,
                     ):
                         answers[asked[place].key] = answer
                         bar.advance()
@@ -164,7 +167,7 @@ def _encoded(captioner: Captioner, photos: dict[str, Photo]) -> Iterator[tuple[s
         yield name, answer.error or answer.result
 
 
-def _stacked(features: list[Tensor] | None) -> Tensor | None:
+def _stacked(features: list[Tensor]) -> Tensor:
     import torch
 
-    return None if features is None else torch.stack(features) if features else torch.empty(0)
+    return torch.stack(features) if features else torch.empty(0)
