@@ -32,14 +32,16 @@ from linmap.text_encoders.outline import outline_text_encoder
 RecipeMaker = Callable[..., dict[str, Any]]
 
 OFFLINE = """
-import json, resource, socket, sys
+import json, pathlib, re, socket
 def refuse(*args, **kwargs):
     raise OSError("this test has no network")
 socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = refuse
 from linmap.recipes.methods import describe
 from linmap.recipes.recipe import load_recipe, packaged_recipes
 plans = {name: describe(load_recipe(name)) for name in packaged_recipes()}
-print(json.dumps({"plans": plans, "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+status = pathlib.Path("/proc/self/status")  # ru_maxrss would count what the process that started this one has
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text()) if status.is_file() else None
+print(json.dumps({"plans": plans, "mebibytes": int(peak[1]) / 1024 if peak else None}))
 """
 
 LIMBER = {  # image tokens, width of a feature, share of the paper's table of encoders (section 3)
@@ -82,7 +84,9 @@ def test_every_packaged_recipe_prints_its_plan_without_network_cache_or_data(
 
 def test_plans_take_no_memory_for_the_weights_they_speak_of(offline: dict[str, Any]) -> None:
     assert "EleutherAI/gpt-j-6b: 6,050,882,784 parameters, 11,541.1 MiB" in offline["plans"]["limber-clip-rn50x16"]
-    assert offline["mebibytes"] < 3000  # torch and transformers alone take more than a third of it
+    if offline["mebibytes"] is None:
+        pytest.skip("needs /proc/self/status, which tells the peak of this process's own memory")
+    assert offline["mebibytes"] < 3000  # torch and transformers alone take more than a quarter of it
 
 
 @pytest.mark.parametrize(("name", "facts"), LIMBER.items())
