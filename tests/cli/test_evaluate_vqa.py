@@ -94,6 +94,14 @@ def test_other_questions_or_examples_are_refused_in_the_same_folder(evaluate, tm
     assert ran.err.count("\n") == 1
 
 
+def test_another_photo_under_the_same_name_is_refused_in_the_same_folder(evaluate, asked, tmp_path):
+    evaluate("--shots", "0", "--output", tmp_path / "out")
+    photo(3).resize((9, 9)).save(asked[1] / "7.png")
+    ran = evaluate("--shots", "0", "--output", tmp_path / "out")
+    assert ran.code == 2
+    assert "answers of another run: questions was" in ran.err
+
+
 def test_two_runs_never_write_into_one_folder(evaluate, tmp_path):
     from linmap.cli.evaluate.caption_run import results_folder
 

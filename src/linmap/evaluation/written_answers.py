@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from linmap.errors import OutputFolderError
+from linmap.evaluation.kept_lines import append_lines, object_in, split_lines
 
 __all__ = ["WrittenAnswers"]
 
@@ -64,25 +64,9 @@ class WrittenAnswers:
 
     def _append(self, facts: dict[str, Any]) -> None:
         if self.path is not None:
-            lines = [] if self._kept else [json.dumps({HEADER: self._identity}, ensure_ascii=False)]
-            data = "".join(f"{line}\n" for line in [*lines, json.dumps(facts, ensure_ascii=False)])
-            self._write(self.path, data.encode("utf-8", "surrogatepass"))
+            header = [] if self._kept else [{HEADER: self._identity}]
+            self._kept = append_lines(self.path, self._kept, [*header, facts])
         self._take(facts)
-
-    def _write(self, path: Path, data: bytes) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("r+b" if path.exists() else "w+b") as file:
-                file.truncate(self._kept)
-                file.seek(self._kept)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OutputFolderError(
-                f"{path} cannot be written ({error.strerror}); name another folder, or make room."
-            ) from error
-        self._kept += len(data)
 
     def _take(self, facts: dict[str, Any]) -> None:
         if "unreadable" in facts:
@@ -94,18 +78,14 @@ class WrittenAnswers:
         self.answers.setdefault((row, shots), {}).update(answers)
 
     def _read(self, path: Path) -> None:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise OutputFolderError(f"{path} cannot be read ({error.strerror}); name another folder.") from error
-        lines = content.split(b"\n")[:-1]  # behind the last line end stands nothing, or a piece
+        lines = split_lines(path)
         if not lines:
             return  # cut off before the first answers
-        self._require_identity(_object(lines[0]), path)
+        self._require_identity(object_in(lines[0]) or {}, path)
         self._kept = len(lines[0]) + 1
         for number, line in enumerate(lines[1:], start=2):
             try:
-                self._take(_object(line))
+                self._take(object_in(line) or {})
             except (KeyError, TypeError):
                 behind = len(lines) - number
                 logger.warning("%s: line %d is damaged; it and the %d after it are made anew", path, number, behind)
@@ -126,12 +106,3 @@ class WrittenAnswers:
                     f"{path} holds answers of another run: {fact} was {was!r:.80}, and is {now!r:.80} now. Name "
                     "another folder, or take the file away to answer anew."
                 )
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    """The object in a line; {} where there is none."""
-    try:
-        facts = json.loads(line.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linmap.errors import EvaluationError, OutputFolderError
+from linmap.evaluation.kept_lines import append_lines, object_in, split_lines
 
 __all__ = ["WrittenCaption", "WrittenCaptions"]
 
@@ -77,7 +77,7 @@ class WrittenCaptions:
         """What the captions in the file are of, or None where it does not say."""
         try:
             with Path(path).open("rb") as file:
-                found = (_object(file.readline()) or {}).get(HEADER)
+                found = (object_in(file.readline()) or {}).get(HEADER)
         except OSError:
             return None
         return found if isinstance(found, dict) else None
@@ -127,35 +127,17 @@ class WrittenCaptions:
         self.done += answers
         if self.path is None or not answers:
             return
-        lines = [] if self._kept else [json.dumps({HEADER: self._identity}, ensure_ascii=False)]
-        lines += [json.dumps(_facts(answer), ensure_ascii=False) for answer in answers]
-        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("r+b" if self.path.exists() else "w+b") as file:
-                file.truncate(self._kept)
-                file.seek(self._kept)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OutputFolderError(
-                f"{self.path} cannot be written ({error.strerror}); name another folder, or make room."
-            ) from error
-        self._kept += len(data)
+        header = [] if self._kept else [{HEADER: self._identity}]
+        self._kept = append_lines(self.path, self._kept, [*header, *map(_facts, answers)])
 
     def _read(self, path: Path) -> None:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise OutputFolderError(f"{path} cannot be read ({error.strerror}); name another folder.") from error
-        *lines, torn = content.split(b"\n")
+        lines = split_lines(path)
         if not lines:
             return  # cut off before the first batch
-        self._require_identity(_object(lines[0]), path)
+        self._require_identity(object_in(lines[0]), path)
         read: list[WrittenCaption] = []
         for line in lines[1:]:
-            facts = _object(line)
+            facts = object_in(line)
             place = len(read)
             if facts is None or place >= len(self.images) or facts.get("image") != self.images[place]:
                 break
@@ -165,7 +147,7 @@ class WrittenCaptions:
         whole = len(read) if len(read) == len(self.images) else _whole_batches(read, self.batch_size)
         self.done = read[:whole]
         self._kept = sum(len(line) + 1 for line in lines[: whole + 1])
-        if torn or whole < len(read):
+        if whole < len(read):
             logger.debug("%s: %d captions of a batch that was cut off are made again", path, len(read) - whole)
 
     def _require_identity(self, header: dict[str, Any] | None, path: Path) -> None:
@@ -197,14 +179,6 @@ def _whole_batches(read: list[WrittenCaption], batch_size: int) -> int:
 def _facts(answer: WrittenCaption) -> dict[str, Any]:
     said = {"caption": answer.caption} if answer.error is None else {"error": answer.error}
     return {"image": answer.image, **said}
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        facts = json.loads(line.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError):
-        return None
-    return facts if isinstance(facts, dict) else None
 
 
 def _shown(value: Any) -> str:

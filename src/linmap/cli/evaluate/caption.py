@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linmap.cli.evaluate.caption_scoring import METRICS, OF_PHOTOS, metrics_named
-from linmap.cli.evaluate.options import AsJson, Control, ControlSeed, Device, MaxUnreadable, Photos, Split
+from linmap.cli.evaluate.options import AsJson, Captioners, Control, ControlSeed, Device, MaxUnreadable, Photos, Split
 
 if TYPE_CHECKING:
     from linmap.cli.evaluate.caption_nearness import Nearness
@@ -41,14 +41,7 @@ def caption(
         ),
     ] = None,
     split: Split = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]MODEL",
-            help="Folder, organisation/name on the Hub, or default; may be given several times.",
-            show_default="the bundled model",
-        ),
-    ] = None,
+    model: Captioners = None,
     control: Annotated[
         list[Control] | None,
         typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linmap.cli.evaluate.options import AsJson, Classes, Device, MaxUnreadable, PerClass
+from linmap.cli.evaluate.options import AsJson, Captioners, Classes, Device, MaxUnreadable, PerClass
 
 if TYPE_CHECKING:
     from linmap.cli.evaluate.caption_data import Measured
@@ -45,14 +45,7 @@ def concepts(
             show_default="no looks measured",
         ),
     ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]MODEL",
-            help="Folder, organisation/name on the Hub, or default; may be given several times.",
-            show_default="the bundled model",
-        ),
-    ] = None,
+    model: Captioners = None,
     output: Annotated[
         Path | None,
         typer.Option(

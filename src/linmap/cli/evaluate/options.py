@@ -14,6 +14,7 @@ __all__ = [
     "MEANING",
     "AsJson",
     "BatchSize",
+    "Captioners",
     "Classes",
     "Control",
     "ControlSeed",
@@ -79,6 +80,14 @@ ModelName = Annotated[
         metavar="MODEL",
         help="Folder, organisation/name on the Hub (ours, CLIP or SigLIP), or open_clip:NAME/TAG.",
         show_default="the bundled dual encoder",
+    ),
+]
+Captioners = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]MODEL",
+        help="Folder, organisation/name on the Hub, or default; may be given several times.",
+        show_default="the bundled model",
     ),
 ]
 Data = Annotated[Path, typer.Option(metavar="FILE", help="Captions: JSON as Flickr8k's, COCO's or Karpathy's.")]

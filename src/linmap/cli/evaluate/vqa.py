@@ -16,7 +16,7 @@ from linmap.cli.evaluate.vqa_run import BLIND, SEEING, Run, answer_all
 if TYPE_CHECKING:
     from linmap.cli.evaluate.vqa_report import Scores
     from linmap.cli.models import Captioner
-    from linmap.data.images import UnreadableImages
+    from linmap.data.images import Photo, UnreadableImages
     from linmap.data.questions import VisualQuestion
     from linmap.data.support_sets import SupportSet
 
@@ -214,11 +214,16 @@ def _read(
 def _digest(supports: list[SupportSet]) -> str:
     """Of everything that is asked and shown."""
     facts = [
-        [[one.key, one.photo.rpartition("/")[2], one.question, one.shown] for one in part]
+        [[one.key, one.photo.rpartition("/")[2], _size(one.image), one.question, one.shown] for one in part]
         for support in supports
         for part in (support.examples, support.questions)
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _size(photo: Photo) -> int:
+    """Of a file, in bytes: another photo under the same name has another."""
+    return photo.stat().st_size if isinstance(photo, Path) else 0
 
 
 def _load(model: str | None, device: str, dtype: str) -> Captioner:
