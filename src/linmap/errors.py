@@ -17,6 +17,7 @@ __all__ = [
     "FeatureMismatchError",
     "FeatureStoreError",
     "FingerprintMismatchError",
+    "FontError",
     "ImageCountError",
     "LabelDataError",
     "LinmapError",
@@ -30,6 +31,7 @@ __all__ = [
     "ProjectionError",
     "QuestionDataError",
     "RecipeError",
+    "RenderingError",
     "SupportMemoryError",
     "TooManyUnreadableImagesError",
     "UnavailableDeviceError",
@@ -229,3 +231,11 @@ class FeatureMismatchError(LinmapError, ValueError):
             f"The features in {directory} are not those of this model: {'; '.join(differences)}. Extract them with it: "
             "linmap features extract … --recipe RECIPE (or --model DIR) --output DIR."
         )
+
+
+class FontError(LinmapError, ValueError):
+    """A font's file cannot be read, or is none of the form that was expected."""
+
+
+class RenderingError(LinmapError, ValueError):
+    """Settings that no text can be drawn with, or something to draw that is no text."""
