@@ -24,7 +24,10 @@ _WAITING = {
         "linmap.dual.configuration",
         "linmap.decap.configuration",
     ),
-    "transformers.models.auto.image_processing_auto": ("linmap.encoders.preprocessing",),
+    "transformers.models.auto.image_processing_auto": (
+        "linmap.encoders.preprocessing",
+        "linmap.clippo.image_processing",
+    ),
     "transformers.models.auto.modeling_auto": (
         "linmap.prefix.modeling",
         "linmap.dual.modeling",
