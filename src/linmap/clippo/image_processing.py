@@ -49,7 +49,7 @@ class ClippoImageProcessor(PilBackend):
         (torch.Size([1, 3, 32, 32]), 1.0)
     """
 
-    valid_kwargs = ClippoImagesKwargs
+    valid_kwargs = ClippoImagesKwargs  # type: ignore[assignment]  # fewer words than transformers has
     size = {"height": 224, "width": 224}  # noqa: RUF012 (as transformers declares it)
     do_convert_rgb = True
 
@@ -92,7 +92,9 @@ class ClippoImageProcessor(PilBackend):
             raise ConfigurationError(_shape_refused(tuple(shape)))
         return super()._prepare_images_structure(images, *args, **kwargs)
 
-    def _preprocess(self, images: list[np.ndarray], *args: Any, **kwargs: Any) -> BatchFeature:
+    def _preprocess(  # type: ignore[override]  # those words again
+        self, images: list[np.ndarray], *args: Any, **kwargs: Any
+    ) -> BatchFeature:
         side = _side(kwargs["size"])
         small = [resize_without_antialias(np.moveaxis(image, 0, -1), side) for image in images]
         pixels = [scaled_to_unit_range(np.moveaxis(image, -1, 0)) for image in small]
