@@ -12,14 +12,17 @@ from rich.console import Console
 
 from linmap.errors import EvaluationError
 from linmap.evaluation import (
+    GapPairs,
     classification_scores,
     distribution_shift,
     fivefold_recall,
+    least_squares_shots,
     linear_probe,
     n_shot,
     per_class_table,
     plot_confusion,
     plot_gap,
+    plot_gaps,
     plot_recall,
     plot_shift,
     plot_shots,
@@ -65,8 +68,22 @@ def confusion(classes: int):
         lambda path: plot_shots(shots(), path),
         lambda path: plot_gap(EYE + 0.1, EYE[:, [1, 2, 0]], path),
         lambda path: plot_gap(torch.randn(400, 8) + 1, torch.randn(2000, 8), path, torch.arange(2000) % 400),
+        lambda path: plot_gaps({f"a $5 model {number}": GapPairs(EYE + number, EYE) for number in range(5)}, path),
+        lambda path: plot_shots(shots(), path, least_squares_shots(EYE, TARGETS, EYE, TARGETS, shots=(1, 2))),
     ],
-    ids=["recall", "named and counted", "named", "unnamed", "shift", "sweep", "shots", "gap", "large gap"],
+    ids=[
+        "recall",
+        "named and counted",
+        "named",
+        "unnamed",
+        "shift",
+        "sweep",
+        "shots",
+        "gap",
+        "large gap",
+        "gaps",
+        "fits",
+    ],
 )
 def test_a_plot_is_a_picture_and_nothing_else_is_left(draw, tmp_path):
     draw(tmp_path / "plot.png")
@@ -161,3 +178,8 @@ def test_the_table_of_a_shift_names_the_drop():
 
 def test_the_table_of_shots_has_the_spread():
     assert shown(shots_table(shots()))[1:] == [["1", "100.0", "0.0", "2"], ["2", "100.0", "0.0", "2"]]
+
+
+def test_no_model_is_no_picture_of_gaps(tmp_path):
+    with pytest.raises(EvaluationError, match="There is no model to draw"):
+        plot_gaps({}, tmp_path / "plot.png")

@@ -19,10 +19,12 @@ from linmap.evaluation.concept_names import Animal, AnimalNames, NamedAnimal
 from linmap.evaluation.concept_plots import concept_columns, concept_table, plot_concepts
 from linmap.evaluation.concepts import AttributeScores, ClassNaming, ConceptScores, ScoredConcepts, concept_scores
 from linmap.evaluation.gallery import GalleryPhoto, gallery_page, thumbnail
+from linmap.evaluation.gap_plots import GapPairs, plot_gap, plot_gaps
+from linmap.evaluation.least_squares import least_squares_shots
 from linmap.evaluation.meteor import meteor
 from linmap.evaluation.metrics import metric_path
 from linmap.evaluation.modality_gap import ModalityGap, modality_gap
-from linmap.evaluation.plots import plot_confusion, plot_gap, plot_recall, plot_shift, plot_shots, plot_sweep
+from linmap.evaluation.plots import plot_confusion, plot_recall, plot_shift, plot_shots, plot_sweep
 from linmap.evaluation.probing import ProbeScores, ShotScores, linear_probe, n_shot
 from linmap.evaluation.retrieval import RetrievalScores, count_duplicate_captions, fivefold_recall, retrieval_recall
 from linmap.evaluation.rouge_l import rouge_l
@@ -67,6 +69,7 @@ __all__ = [
     "EvaluatedCaptions",
     "ExactMatchScore",
     "GalleryPhoto",
+    "GapPairs",
     "ModalityGap",
     "NamedAnimal",
     "ProbeScores",
@@ -101,6 +104,7 @@ __all__ = [
     "exact_match",
     "fivefold_recall",
     "gallery_page",
+    "least_squares_shots",
     "linear_probe",
     "load_templates",
     "meteor",
@@ -113,6 +117,7 @@ __all__ = [
     "plot_concepts",
     "plot_confusion",
     "plot_gap",
+    "plot_gaps",
     "plot_recall",
     "plot_shift",
     "plot_shots",

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from linmap.errors import EvaluationError
 from linmap.evaluation.drawing import new_figure, save_figure
-from linmap.evaluation.modality_gap import modality_gap, paired, project
 
 if TYPE_CHECKING:
     from linmap.evaluation.classification import ClassificationScores
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from linmap.evaluation.retrieval import RetrievalScores
     from linmap.evaluation.shift import ShiftRow
 
-__all__ = ["plot_confusion", "plot_gap", "plot_recall", "plot_shift", "plot_shots", "plot_sweep"]
+__all__ = ["plot_confusion", "plot_recall", "plot_shift", "plot_shots", "plot_sweep"]
 
 DRAWN_CLASSES = 200
 """Up to so many classes a confusion is drawn; of more, a cell would be smaller than what an eye or a printer tells."""
@@ -29,9 +27,6 @@ NAMED_CLASSES = 40
 
 COUNTED_CLASSES = 15
 """Up to so many classes a confusion plot has numbers in its cells."""
-
-DRAWN_PAIRS = 300
-"""Pairs drawn in a picture of the gap; of more, evenly spaced ones."""
 
 
 def plot_recall(scores: RetrievalScores, path: str | Path) -> None:
@@ -137,57 +132,26 @@ def plot_sweep(scores: ProbeScores, path: str | Path) -> None:
     save_figure(figure, path)
 
 
-def plot_shots(rows: Sequence[ShotScores], path: str | Path) -> None:
+def plot_shots(rows: Sequence[ShotScores], path: str | Path, least_squares: Sequence[ShotScores] | None = None) -> None:
     """Accuracy over the photos a class, with the spread over the draws.
 
     Args:
         rows: Of `n_shot`.
         path: Where the PNG goes; replaced in one move.
+        least_squares: Of `least_squares_shots`, as a second curve.
     """
     figure = new_figure(6, 4)
     axes = figure.subplots()
     shots = [row.shots for row in rows]
-    axes.errorbar(shots, [row.mean for row in rows], [row.spread for row in rows], fmt="o-", capsize=3, markersize=3)
+    for found, label in ((rows, "logistic regression"), (least_squares or (), "least squares")):
+        if found:
+            means, spreads = [row.mean for row in found], [row.spread for row in found]
+            axes.errorbar([row.shots for row in found], means, spreads, fmt="o-", capsize=3, markersize=3, label=label)
+    if least_squares:
+        axes.legend()
     axes.set_xscale("log", base=2)
     axes.set_xticks(shots, list(map(str, shots)))
     axes.minorticks_off()
     axes.set(xlabel="photos a class", ylabel="accuracy (%)")
     axes.grid(alpha=0.3)
-    save_figure(figure, path)
-
-
-def plot_gap(
-    image_embeddings: Tensor,
-    text_embeddings: Tensor,
-    path: str | Path,
-    image_of_text: Sequence[int] | Tensor | None = None,
-) -> None:
-    """Photos and texts in the plane in which they vary most (SVD), pairs linked; of many pairs some.
-
-    Args:
-        image_embeddings: `(images, dim)`.
-        text_embeddings: `(texts, dim)`.
-        path: Where the PNG goes; replaced in one move.
-        image_of_text: As for `modality_gap`.
-
-    Raises:
-        EvaluationError: As `modality_gap` does, or embeddings of one dimension.
-    """
-    gap = modality_gap(image_embeddings, text_embeddings, image_of_text)
-    images, texts, owners = paired(image_embeddings, text_embeddings, image_of_text)
-    photos, words = (flat.numpy() for flat in project(images, texts))
-    shown = np.unique(np.linspace(0, len(words) - 1, min(DRAWN_PAIRS, len(words))).astype(int))
-    linked = photos[owners.cpu().numpy()[shown]], words[shown]
-    figure = new_figure(6, 5)
-    axes = figure.subplots()
-    axes.plot(*np.stack(linked).transpose(2, 0, 1), color="grey", linewidth=0.3, alpha=0.5, zorder=1)
-    for points, label in zip(linked, ("photos", "texts"), strict=True):
-        axes.scatter(points[:, 0], points[:, 1], s=6, label=label, zorder=2)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set(
-        xlabel="first singular vector",
-        ylabel="second singular vector",
-        title=f"gap {gap.distance:.2f}, {len(shown)} of {len(words)} pairs",
-    )
-    axes.legend()
     save_figure(figure, path)

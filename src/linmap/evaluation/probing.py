@@ -16,7 +16,15 @@ from torch import Tensor
 
 from linmap.errors import EvaluationError, MissingExtraError
 from linmap.evaluation.classification import ClassificationScores, classification_scores
-from linmap.evaluation.embeddings import targets_tensor
+from linmap.evaluation.labelled_features import (
+    LabelledFeatures,
+    class_names_of,
+    drawn_rows,
+    feature_rows,
+    labelled_features,
+    require_photos,
+    rows_of,
+)
 
 __all__ = ["ProbeScores", "ShotScores", "linear_probe", "n_shot"]
 
@@ -32,12 +40,7 @@ STEPS_A_DECADE = 8
 EXPONENTS = (-6, 6)
 ENDS = tuple(exponent * STEPS_A_DECADE for exponent in EXPONENTS)
 COARSE = 2 * STEPS_A_DECADE
-HELD_OUT = 0.2
-"""Share of each class's training photos that the strength is chosen on where there is no validation set."""
-
 RANGE = " to ".join(f"{10.0**exponent:g}" for exponent in EXPONENTS)
-
-_Labelled = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +124,16 @@ def linear_probe(
         >>> linear_probe(features, targets, features, targets).test.accuracy
         100.0
     """
-    names = _names(train_targets, test_targets, class_names)
-    train = _labelled(train_features, train_targets, names, "training")
-    test = _labelled(test_features, test_targets, names, "test", train[0].shape[1])
-    _require(train[1], names, 1 if validation is not None else 2, "linear probe")
+    names = class_names_of(train_targets, test_targets, class_names)
+    train = labelled_features(train_features, train_targets, names, "training")
+    test = labelled_features(test_features, test_targets, names, "test", train[0].shape[1])
+    require_photos(train[1], names, 1 if validation is not None else 2, "linear probe")
     if validation is None:
-        held = _drawn(train[1], np.random.default_rng(seed))
+        held = drawn_rows(train[1], np.random.default_rng(seed))
         kept = np.setdiff1d(np.arange(len(train[1])), held)
-        (fitted, chosen_on) = _rows(train, kept), _rows(train, held)
+        (fitted, chosen_on) = rows_of(train, kept), rows_of(train, held)
     else:
-        fitted, chosen_on = train, _labelled(*validation, names, "validation", train[0].shape[1])
+        fitted, chosen_on = train, labelled_features(*validation, names, "validation", train[0].shape[1])
     search = _Search(fitted, chosen_on)
     strength = search.best()
     if search.at_the_end(strength):
@@ -152,7 +155,7 @@ def linear_probe(
         )
 
     def predict(features: Tensor) -> Tensor:
-        return torch.from_numpy(classifier.predict(_features(features, "probed", both[0].shape[1])))
+        return torch.from_numpy(classifier.predict(feature_rows(features, "probed", both[0].shape[1])))
 
     return ProbeScores(
         test=classification_scores(predict(test_features), test[1].tolist(), names),
@@ -200,27 +203,27 @@ def n_shot(
     """
     if len(seeds) < 2 or not shots or min(shots) < 1:
         raise EvaluationError(f"shots={tuple(shots)} must be at least 1, and seeds={tuple(seeds)} at least two.")
-    names = _names(train_targets, test_targets, class_names)
-    train = _labelled(train_features, train_targets, names, "training")
-    test = _labelled(test_features, test_targets, names, "test", train[0].shape[1])
-    given = None if validation is None else _labelled(*validation, names, "validation", train[0].shape[1])
+    names = class_names_of(train_targets, test_targets, class_names)
+    train = labelled_features(train_features, train_targets, names, "training")
+    test = labelled_features(test_features, test_targets, names, "test", train[0].shape[1])
+    given = None if validation is None else labelled_features(*validation, names, "validation", train[0].shape[1])
     for count in shots:
         extra = "" if given else f" and {min(count, 4)} to choose the strength on"
-        _require(train[1], names, count + (0 if given else min(count, 4)), f"probe on {count} a class{extra}")
+        require_photos(train[1], names, count + (0 if given else min(count, 4)), f"probe on {count} a class{extra}")
     found = []
     unconverged = fits = at_the_end = 0
     for count in shots:
         accuracies, strengths = [], []
         for seed in seeds:
             draw = np.random.default_rng(seed)
-            rows = _drawn(train[1], draw, count)
+            rows = drawn_rows(train[1], draw, count)
             held = given
             if held is None:
                 left = np.setdiff1d(np.arange(len(train[1])), rows)
-                held = _rows(train, left[_drawn(train[1][left], draw, min(count, 4))])
-            search = _Search(_rows(train, rows), held)
+                held = rows_of(train, left[drawn_rows(train[1][left], draw, min(count, 4))])
+            search = _Search(rows_of(train, rows), held)
             strengths.append(search.best())
-            classifier, converged = _fit(*_rows(train, rows), strengths[-1])
+            classifier, converged = _fit(*rows_of(train, rows), strengths[-1])
             unconverged += search.unconverged + (not converged)
             fits += len(search.accuracies) + 1
             at_the_end += search.at_the_end(strengths[-1])
@@ -248,7 +251,7 @@ def n_shot(
 class _Search:
     """The paper's search for the strength: a coarse grid, then halving the interval around its peak."""
 
-    def __init__(self, fitted: _Labelled, chosen_on: _Labelled) -> None:
+    def __init__(self, fitted: LabelledFeatures, chosen_on: LabelledFeatures) -> None:
         self.fitted = fitted
         self.chosen_on = chosen_on
         self.accuracies: dict[int, float] = {}  # by the exponent, in steps
@@ -305,54 +308,3 @@ def _fit(features: npt.NDArray[np.float64], targets: npt.NDArray[np.int64], stre
         warnings.simplefilter("always", ConvergenceWarning)
         classifier.fit(features, targets)
     return classifier, not any(issubclass(warning.category, ConvergenceWarning) for warning in said)
-
-
-def _names(train: Any, test: Any, class_names: Sequence[str] | None) -> tuple[str, ...]:
-    if class_names is not None:
-        return tuple(class_names)
-    most = max((int(torch.as_tensor(targets).max()) for targets in (train, test) if len(targets)), default=-1)
-    return tuple(str(number) for number in range(most + 1))
-
-
-def _labelled(
-    features: Tensor, targets: Tensor | Sequence[int], names: Sequence[str], what: str, width: int | None = None
-) -> _Labelled:
-    rows = _features(features, what, width)
-    return rows, targets_tensor(targets, f"{what} targets", len(rows), len(names)).numpy()
-
-
-def _features(features: Tensor, what: str, width: int | None) -> npt.NDArray[np.float64]:
-    if features.ndim != 2 or not len(features) or width not in (None, features.shape[1]):
-        wanted = "dim" if width is None else width
-        raise EvaluationError(f"The {what} features are {tuple(features.shape)}; expected (photos, {wanted}).")
-    rows = features.detach().cpu().double().numpy()  # L-BFGS stalls on sums of float32
-    if bad := int((~np.isfinite(rows).all(axis=1)).sum()):
-        raise EvaluationError(f"{bad} of {len(rows)} {what} features are not finite; look at what made them.")
-    return rows
-
-
-def _require(targets: npt.NDArray[np.int64], names: Sequence[str], photos: int, what: str) -> None:
-    if len(names) < 2:
-        raise EvaluationError(f"There is one class, {names[0]!r}; a {what} tells at least two apart.")
-    counts = np.bincount(targets, minlength=len(names))
-    few = [f"{name!r} has {count}" for name, count in zip(names, counts, strict=True) if count < photos]
-    if few:
-        named = ", ".join(few[:5]) + (f" and {len(few) - 5} more classes" if len(few) > 5 else "")
-        raise EvaluationError(
-            f"A {what} needs at least {photos} training photos of each class: {named}. Add photos, ask for fewer, or "
-            "leave these classes out."
-        )
-
-
-def _drawn(
-    targets: npt.NDArray[np.int64], draw: np.random.Generator, count: int | None = None
-) -> npt.NDArray[np.int64]:
-    """`count` rows of each class, sorted; `None`: the share to hold out, at least one."""
-    classes = [np.flatnonzero(targets == number) for number in np.unique(targets)]
-    counts = [max(1, int(HELD_OUT * len(rows))) if count is None else count for rows in classes]
-    drawn = [draw.choice(rows, size, replace=False) for rows, size in zip(classes, counts, strict=True)]
-    return np.sort(np.concatenate(drawn))
-
-
-def _rows(labelled: _Labelled, rows: npt.NDArray[np.int64]) -> _Labelled:
-    return labelled[0][rows], labelled[1][rows]
