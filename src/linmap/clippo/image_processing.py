@@ -101,28 +101,29 @@ class ClippoImageProcessor(PilBackend):
         return BatchFeature(data={"pixel_values": pixels}, tensor_type=kwargs.get("return_tensors"))
 
 
-def resize_without_antialias(image: np.ndarray, side: int) -> np.ndarray:
-    """Bilinear interpolation at the middles of `side` x `side` pixels, cut down to whole grey levels.
+def resize_without_antialias(image: np.ndarray, side: int, height: int | None = None) -> np.ndarray:
+    """Bilinear interpolation at the middles of the result's pixels, cut down to whole grey levels.
 
     It is TensorFlow's `tf.image.resize(image, (side, side))` cast to uint8, to the bit: each result is made of the four
     pixels around one point, whatever lies between them in a larger image.
 
     Args:
         image: (height, width, channels) uint8.
-        side: Height and width of the result, in pixels.
+        side: Width of the result, in pixels, and its height unless said.
+        height: Its height, where it is no square.
 
     Returns:
-        (side, side, channels) uint8.
+        (height, side, channels) uint8.
 
     Example:
         >>> resize_without_antialias(np.array([[[0], [255]]], dtype=np.uint8), 4)[0, :, 0].tolist()
         [0, 63, 191, 255]
     """
-    height, width = image.shape[:2]
-    if (height, width) == (side, side):
+    height = side if height is None else height
+    if image.shape[:2] == (height, side):
         return image
-    above, below, down = _neighbours(height, side)
-    left, right, across = _neighbours(width, side)
+    above, below, down = _neighbours(image.shape[0], height)
+    left, right, across = _neighbours(image.shape[1], side)
     across = across[None, :, None]
 
     def row(chosen: np.ndarray) -> np.ndarray:
