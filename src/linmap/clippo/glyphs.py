@@ -28,7 +28,7 @@ __all__ = ["CELL", "Glyphs", "unifont"]
 CELL = 16  # rows and columns of a character's cell
 _CODE_POINTS = 0x110000
 _FONT = "unifont-15.0.01.hex.xz"
-_LINE = re.compile(rb"([0-9A-Fa-f]{4,6}):((?:[0-9A-Fa-f]{32}){1,2})")
+_GLYPH = re.compile(rb"^([0-9A-Fa-f]{4,6}):((?:[0-9A-Fa-f]{32}){1,2})[ \t\r]*$", re.MULTILINE)
 _LARGEST_FONT = 256 * 2**20  # bytes, unpacked: sixty times Unifont's
 
 
@@ -50,8 +50,8 @@ class Glyphs:
         rows = np.asarray(bitmaps, dtype=np.uint16).reshape(-1, CELL)
         if len(codes) != len(rows):
             raise FontError(f"{len(codes)} code points for {len(rows)} bitmaps: give every code point 16 rows.")
-        if len(codes) and not (0 <= codes.min() and codes.max() < _CODE_POINTS):
-            raise FontError(f"Code point {codes.max():X} is beyond Unicode's last, 10FFFF.")
+        if (beyond := codes[(codes < 0) | (codes >= _CODE_POINTS)]).size:
+            raise FontError(f"Code point {beyond[0]:X} is none of Unicode's, 0 to 10FFFF.")
         # Rows to columns: bit 15 - y of column x is bit 15 - x of row y.
         bits = np.unpackbits(rows.astype(">u2").view(np.uint8).reshape(-1, CELL, 2), axis=2)
         columns = np.packbits(bits.transpose(0, 2, 1), axis=2).view(">u2").astype(np.uint16)[:, :, 0]
@@ -105,24 +105,29 @@ def _unpacked(path: Path) -> bytes:
 
 def _parsed(font: bytes, name: str) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
     """The code points and bitmaps of a .hex file: (glyphs,) and (glyphs, 16)."""
-    lines = [line for line in font.splitlines() if line]
-    found = [_LINE.fullmatch(line) for line in lines]
-    if None in found or not found:
-        line = lines[found.index(None)] if found else b""
-        number = font.splitlines().index(line) + 1 if line else 1
-        raise FontError(
-            f"{name}, line {number}: {line[:40].decode(errors='backslashreplace')!r} is no glyph. A font in Unifont's .hex form "
-            "has lines such as 0041:0000000018242442427E424242420000: a code point, a colon, and 32 or 64 digits."
+    glyphs = _GLYPH.findall(font)
+    if not glyphs or len(glyphs) != len(font.split()):
+        number, line = next(
+            (
+                (number, line)
+                for number, line in enumerate(font.split(b"\n"), 1)
+                if line.strip() and not _GLYPH.match(line)
+            ),
+            (1, b""),
         )
-    matches = [match for match in found if match]
-    codes = np.array([int(match[1], 16) for match in matches], dtype=np.int64)
-    wide = np.array([len(match[2]) == 4 * CELL for match in matches])
-    rows = np.zeros((len(matches), CELL, 2), np.uint8)
+        raise FontError(
+            f"{name}, line {number}: {line[:40].decode(errors='backslashreplace')!r} is no glyph. A font in Unifont's "
+            ".hex form has lines such as 0041:0000000018242442427E424242420000: a code point, a colon, and 32 or 64 "
+            "digits."
+        )
+    codes = np.array([int(code, 16) for code, _ in glyphs], dtype=np.int64)
+    wide = np.array([len(bitmap) == 4 * CELL for _, bitmap in glyphs])
+    rows = np.zeros((len(glyphs), CELL, 2), np.uint8)
     # An 8-wide glyph sits in the left half of its cell.
-    rows[~wide, :, 0] = _digits(match[2] for match in matches if len(match[2]) == 2 * CELL).reshape(-1, CELL)
-    rows[wide] = _digits(match[2] for match in matches if len(match[2]) == 4 * CELL).reshape(-1, CELL, 2)
+    rows[~wide, :, 0] = _bytes(bitmap for _, bitmap in glyphs if len(bitmap) == 2 * CELL).reshape(-1, CELL)
+    rows[wide] = _bytes(bitmap for _, bitmap in glyphs if len(bitmap) == 4 * CELL).reshape(-1, CELL, 2)
     return codes, rows.view(">u2")[:, :, 0]
 
 
-def _digits(bitmaps: Iterable[bytes]) -> NDArray[np.uint8]:
+def _bytes(bitmaps: Iterable[bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(bytes.fromhex(b"".join(bitmaps).decode()), np.uint8)
