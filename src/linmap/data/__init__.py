@@ -4,6 +4,7 @@ from linmap.data.captions import Captioned, DatasetCaptions, caption_examples, f
 from linmap.data.collation import CaptionCollator
 from linmap.data.images import EncodedPhoto, UnreadableImages, open_photo
 from linmap.data.labels import Labelled, class_targets, labels_of, read_class_names, read_labelled
+from linmap.data.language_captions import read_language_captions
 from linmap.data.pairs import DualPairCollator, pair_examples, photo_ids
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "read_captions",
     "read_class_names",
     "read_labelled",
+    "read_language_captions",
 ]
