@@ -68,7 +68,7 @@ def test_every_public_name_stands_on_an_api_page(repository, name):
         "from linmap.recipes import train",
         "from linmap import DualEncoderConfig",
         "from linmap.dual.processing import DualEncoderProcessor",
-        "from linmap.dual.losses import softmax_loss",
+        "from linmap.contrastive.losses import softmax_loss",
         "from linmap import DeCapConfig",
         "from linmap.decap.processing import DeCapProcessor",
         "from linmap.decap.memory import SupportMemory",

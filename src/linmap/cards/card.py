@@ -54,6 +54,10 @@ KINDS: Mapping[str, CardKind] = MappingProxyType(
             "image-to-text",
             ("linmap", "decap", "image-captioning", "text-only-training", "arxiv:2303.03032"),
         ),
+        "clippo": CardKind(
+            "zero-shot-image-classification",
+            ("linmap", "clippo", "contrastive", "image-text-retrieval", "text-as-pixels", "arxiv:2212.08045"),
+        ),
     }
 )
 
@@ -69,11 +73,11 @@ def model_card(
     """The card as an object; `str(card)` is what stands in the README.md of a model folder.
 
     Args:
-        kind: `"linear_vision_prefix"`, `"dual_encoder"` or `"decap"`.
+        kind: `"linear_vision_prefix"`, `"dual_encoder"`, `"decap"` or `"clippo"`.
         backbones: The parts around what was learned, each under its role, as `Fingerprint.to_dict` gives them:
             `"encoder"` and `"language_model"` of a prefix, `"image_encoder"` and `"text_encoder"` of a dual encoder,
-            `"dual_encoder"` and a frozen `"decoder"` of DeCap. Of a part that is not there the card says that the model
-            takes precomputed features.
+            `"dual_encoder"` and a frozen `"decoder"` of DeCap, the ViT that the `"tower"` of CLIPPO started from. Of a
+            part that is not there the card says that the model takes precomputed features.
         trained: The roles of those that went on learning; the others are frozen. Of a prefix also `"adapters"`, where
             the language model has them.
         training: How the projection was made. `command` (str), `recipe` (mapping or YAML text), `data` (text, or a

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import AutoModel, AutoModelForZeroShotImageClassification
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from linmap import encoders, text_encoders
+from linmap.contrastive.gradient_caching import embedded_in_parts
+from linmap.contrastive.losses import sigmoid_loss, softmax_loss
 from linmap.dual.checkpoints import DualCheckpoints
 from linmap.dual.configuration import DualEncoderConfig
 from linmap.dual.fingerprints import text_fingerprint
-from linmap.dual.losses import sigmoid_loss, softmax_loss
 from linmap.errors import ConfigurationError
 from linmap.weights import Fingerprint
 
@@ -309,17 +309,11 @@ class DualEncoderModel(DualCheckpoints):
         stays is the embeddings, so the loss is still one over the whole batch.
         """
         learns = self.training and torch.is_grad_enabled() and tower in (self.config.trained_towers or [])
-        size = self.config.mini_batch_size
-        if not learns or size is None or size >= len(inputs[0]):
-            return project(encode(*inputs))
-        self._refuse_batch_norm(tower)
-        parts = zip(*(whole.split(size) for whole in inputs), strict=True)
-        device = self.logit_scale.device  # where the recomputation draws its random numbers again
-        return torch.cat(
-            [
-                checkpoint(lambda *part: project(encode(*part)), *(t.to(device) for t in part), use_reentrant=False)
-                for part in parts
-            ]
+        size = self.config.mini_batch_size if learns else None
+        if size is not None and size < len(inputs[0]):
+            self._refuse_batch_norm(tower)
+        return embedded_in_parts(
+            lambda *part: project(encode(*part)), size, *inputs, device=self.logit_scale.device if learns else None
         )
 
     def _refuse_batch_norm(self, tower: str) -> None:

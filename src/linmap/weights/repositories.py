@@ -63,7 +63,7 @@ class SharedOnHub(PreTrainedModel):
 
         Args:
             repo_id: `"organisation/name"`.
-            include_backbones: As in `save_pretrained`.
+            include_backbones: As in `save_pretrained`, of a model whose frozen parts may be left out.
             commit_message: Default: "Upload" and the name of the class.
             private: Whether a new repository is private.
             token: Hub token; default: the one that `hf auth login` stored.
@@ -75,7 +75,9 @@ class SharedOnHub(PreTrainedModel):
             URL of the commit or pull request.
         """
         with tempfile.TemporaryDirectory() as directory:
-            self.save_pretrained(directory, include_backbones=include_backbones, **kwargs)
+            if include_backbones is not None:
+                kwargs["include_backbones"] = include_backbones
+            self.save_pretrained(directory, **kwargs)
             return upload(
                 Path(directory),
                 repo_id,

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
 
-from linmap.dual.losses import sigmoid_loss, softmax_loss
+from linmap.contrastive.losses import sigmoid_loss, softmax_loss
 
 SCALE = torch.tensor(10.0)
 BIAS = torch.tensor(-3.0)

@@ -1,0 +1,176 @@
+"""Processor of CLIPPO: photos to pixels, texts to pictures of them, or to token ids for the models beside it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from transformers import AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+
+from linmap.clippo.configuration import RENDERER, ClippoConfig
+from linmap.clippo.image_processing import ClippoImageProcessor
+from linmap.clippo.pixels import tower_pixels
+from linmap.clippo.rendering import render_text
+from linmap.data.pictures import pictures_in_order
+from linmap.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from linmap.clippo.modeling import ClippoPreTrainedModel
+
+__all__ = ["ClippoProcessor"]
+
+logger = logging.getLogger(__name__)
+
+
+class ClippoProcessor(ProcessorMixin):
+    """Prepares photos and texts for `ClippoModel`.
+
+    Args:
+        image_processor: The tower's preprocessing; drawn texts have the size of its images.
+        tokenizer: Of a model that reads tokens; None: texts are drawn.
+        text_renderer: How texts are drawn: keyword arguments of `render_text`; what is left out is its default.
+        max_text_tokens: Longest text, in tokens, of a model that reads them; longer ones are cut.
+
+    Example:
+        >>> processor = ClippoProcessor(ClippoImageProcessor(image_size=96))
+        >>> processor(text=["a dog", "two dogs"], return_tensors="pt")["text_pixel_values"].shape
+        torch.Size([2, 3, 96, 96])
+    """
+
+    attributes = ["image_processor"]  # noqa: RUF012 (as transformers declares it)
+
+    def __init__(
+        self,
+        image_processor: Any = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        text_renderer: dict[str, Any] | None = None,
+        max_text_tokens: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(image_processor or ClippoImageProcessor(), **kwargs)
+        self.tokenizer = tokenizer
+        self.text_renderer = {**RENDERER, **(text_renderer or {})}
+        self.max_text_tokens = max_text_tokens
+
+    @classmethod
+    def get_attributes(cls) -> list[str]:
+        """The parts that every processor has; a tokenizer is saved and loaded beside them where there is one."""
+        return ["image_processor"]
+
+    @classmethod
+    def for_model(cls, model: ClippoPreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None) -> Self:
+        """Builds the processor of a model.
+
+        Args:
+            model: The model.
+            tokenizer: Of a model that reads tokens.
+
+        Raises:
+            ConfigurationError: The model reads tokens and no tokenizer is given, or the other way round.
+        """
+        config = model.config
+        if config.reads_tokens and tokenizer is None:
+            raise ConfigurationError("This model reads tokens: pass the tokenizer it learns with, tokenizer=….")
+        if tokenizer is not None and not config.reads_tokens:
+            raise ConfigurationError("This model reads drawn text: it has no tokenizer. Leave tokenizer out.")
+        return cls(
+            ClippoImageProcessor(image_size=config.image_size),
+            tokenizer,
+            text_renderer=config.text_renderer,
+            max_text_tokens=config.max_text_tokens,
+        )
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Loads a processor that was saved, with its tokenizer where it has one; arguments as in transformers."""
+        config, _ = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        if config.get("has_tokenizer"):
+            processor.tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return processor
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> Any:
+        """Writes the processor, and its tokenizer where it has one; arguments as in transformers."""
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(save_directory)
+        return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+
+    def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As in transformers, and whether there is a tokenizer."""
+        plain = copy.copy(self)
+        plain.tokenizer = None  # it has files of its own
+        written = super(ClippoProcessor, plain).to_dict(*args, **kwargs)
+        written.pop("tokenizer", None)
+        return {**written, "has_tokenizer": self.tokenizer is not None}
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images, in pixels."""
+        return self.image_processor.image_size
+
+    def draw(self, texts: str | Sequence[str]) -> np.ndarray:
+        """Texts as the tower sees them.
+
+        Returns:
+            (texts, image_size, image_size) uint8.
+        """
+        return render_text(texts, self.image_size, **self.text_renderer)
+
+    def __call__(self, images: Any = None, text: str | Sequence[str] | None = None, **kwargs: Any) -> BatchFeature:
+        """Makes the model's inputs.
+
+        Args:
+            images: One PIL image, path or URL, or a list of them. Photos are taken upright (EXIF), their transparency
+                laid on white, as `open_photo` does.
+            text: One text or a list; an empty text is an empty picture.
+            **kwargs: As in transformers (`return_tensors="pt"`, …). Tokens are padded to the longest text and cut at
+                `max_text_tokens` by default.
+
+        Returns:
+            `pixel_values` (images, 3, image_size, image_size) float32 in [-1, 1]; and of texts `text_pixel_values`,
+            likewise, or `input_ids` and `attention_mask` (texts, length).
+
+        Raises:
+            UnreadableImageError: Names the photo that cannot be read, and why.
+            ConfigurationError: There is nothing to prepare.
+        """
+        if images is None and text is None:
+            raise ConfigurationError("Give images, text, or both.")
+        prepared: dict[str, Any] = {}
+        return_tensors = kwargs.pop("return_tensors", None)
+        if images is not None:
+            pictures = pictures_in_order(images, self.image_processor)
+            prepared |= self.image_processor(images=pictures, return_tensors=return_tensors)
+        if text is not None:
+            texts = [text] if isinstance(text, str) else list(text)
+            if not texts or not all(isinstance(one, str) for one in texts):
+                found = next((repr(one) for one in texts if not isinstance(one, str)), "an empty list")
+                raise ConfigurationError(f"text must be one text or a list of at least one; found {found}.")
+            prepared |= self._read(texts, kwargs)
+        return BatchFeature(prepared, tensor_type=return_tensors)
+
+    def _read(self, texts: list[str], arguments: dict[str, Any]) -> dict[str, Any]:
+        if self.tokenizer is None:
+            return {"text_pixel_values": tower_pixels(self.draw(texts)).numpy()}
+        said = {"padding": True, "truncation": True, "max_length": self.max_text_tokens, **arguments}
+        tokens = self.tokenizer(texts, **said)
+        if said["truncation"]:
+            full = sum(len(ids) >= said["max_length"] for ids in tokens["input_ids"])
+            longest = max(map(len, self.tokenizer(texts, verbose=False)["input_ids"])) if full else 0
+            if longest > said["max_length"]:
+                logger.warning(
+                    "up to %d of %d texts are longer than the %d tokens that the model reads, the longest has %d: they "
+                    "are cut there",
+                    full,
+                    len(texts),
+                    said["max_length"],
+                    longest,
+                )
+        return {name: tokens[name] for name in ("input_ids", "attention_mask")}
+
+
+AutoProcessor.register(ClippoConfig, ClippoProcessor, exist_ok=True)

@@ -1,0 +1,1 @@
+"""What every model that compares photos with texts stands on: the losses over a global batch, gradient caching."""
