@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(_group)
     group.command(name="limber", no_args_is_help=True)(limber)
     group.command(name="decap", no_args_is_help=True)(decap)
+    group.command(name="clippo", no_args_is_help=True)(clippo)
     app.add_typer(group, name="convert")
 
 
@@ -83,3 +84,35 @@ def decap(
     from linmap.conversion import convert_decap
 
     typer.echo(f"Wrote {convert_decap(checkpoint, decoder_config, out, dual_encoder=dual_encoder)}")
+
+
+def clippo(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="An npz file of big_vision.")],
+    out: Annotated[Path, typer.Option("--out", "--output", "-o", metavar="DIR", help="Folder to write, new or empty.")],
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PIXELS", help="Side of the images it shall see, if not those it learned from."),
+    ] = None,
+) -> None:
+    """Convert a CLIPPO of big_vision, its authors' code.
+
+    Sizes are read from the shapes in the file. Nothing is fetched, no code in the file is run, and what else a training
+    left in it is not read. The authors' files are in gs://big_vision/clippo: clippo_b16_yfcc100m.npz,
+    clippo_b16_yfcc100m_i21k_init.npz, the same with _25c4, _50c4 or _75c4, and clippo_b16_100c4.npz.
+
+    [bold]Examples[/bold]
+
+      linmap convert clippo clippo_b16_yfcc100m_i21k_init_25c4.npz --out clippo
+
+      linmap evaluate retrieval --data captions.json --images photos/ --clippo clippo
+
+    Larger images, as the paper fine-tunes for questions:
+
+      linmap convert clippo clippo_b16_yfcc100m_i21k_init_25c4.npz --image-size 384 --out clippo-384
+    """
+    from linmap.cli.messages import quiet_libraries
+
+    quiet_libraries()
+    from linmap.conversion import convert_clippo
+
+    typer.echo(f"Wrote {convert_clippo(checkpoint, out, image_size=image_size)}")
