@@ -22,7 +22,7 @@ class Trimmed(NamedTuple):
 def trimmed(ink: NDArray[np.bool_], *, monospace: bool, spacing: int, min_width: int) -> Trimmed:
     """Which columns of the cells are drawn.
 
-    Arguments:
+    Args:
         ink: (cells, columns); whether there is ink in a column.
         monospace: All columns, of every cell.
         spacing: Columns that stay in front of the first with ink, and that the last with ink is moved back by; of those

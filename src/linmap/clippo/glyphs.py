@@ -35,28 +35,36 @@ _LARGEST_FONT = 256 * 2**20  # bytes, unpacked: sixty times Unifont's
 class Glyphs:
     """Bitmaps by code point; a code point without one has an empty cell.
 
-    Arguments:
+    Args:
         code_points: (glyphs,) integers in 0 … 0x10FFFF. Of a code point given twice, the last bitmap counts.
         bitmaps: (glyphs, 16) uint16, a row each, its leftmost column the highest bit.
 
-    >>> glyphs = Glyphs([ord("I")], [[0] + [0b0111000000000000] * 14 + [0]])
-    >>> glyphs.columns(np.array([ord("I"), ord("?")]))[:, :5]
-    array([[    0, 32766, 32766, 32766,     0],
-           [    0,     0,     0,     0,     0]], dtype=uint16)
+    Raises:
+        FontError: Numbers that do not fit together.
+
+    Example:
+        >>> glyphs = Glyphs([ord("I")], [[0] + [0b0111000000000000] * 14 + [0]])
+        >>> glyphs.columns(np.array([ord("I"), ord("?")]))[:, :5]
+        array([[    0, 32766, 32766, 32766,     0],
+               [    0,     0,     0,     0,     0]], dtype=uint16)
     """
 
     def __init__(self, code_points: Iterable[int], bitmaps: Iterable[Iterable[int]] | NDArray[np.uint16]) -> None:
-        codes = np.array(list(code_points), dtype=np.int64)
-        rows = np.asarray(bitmaps, dtype=np.uint16).reshape(-1, CELL)
+        try:
+            codes = np.array(list(code_points), dtype=np.int64)
+            given = bitmaps if isinstance(bitmaps, np.ndarray) else list(bitmaps)
+            rows = np.asarray(given, dtype=np.uint16).reshape(-1, CELL)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise FontError(f"These are no bitmaps of 16 rows of 16 bits each: {first_line(error)}.") from error
         if len(codes) != len(rows):
             raise FontError(f"{len(codes)} code points for {len(rows)} bitmaps: give every code point 16 rows.")
         if (beyond := codes[(codes < 0) | (codes >= _CODE_POINTS)]).size:
             raise FontError(f"Code point {beyond[0]:X} is none of Unicode's, 0 to 10FFFF.")
         # Rows to columns: bit 15 - y of column x is bit 15 - x of row y.
         bits = np.unpackbits(rows.astype(">u2").view(np.uint8).reshape(-1, CELL, 2), axis=2)
-        columns = np.packbits(bits.transpose(0, 2, 1), axis=2).view(">u2").astype(np.uint16)[:, :, 0]
+        columns = np.ascontiguousarray(np.packbits(bits.transpose(0, 2, 1), axis=2)).view(">u2")[:, :, 0]
         # Glyph 0 is the empty cell. Zeros that nobody touches take no memory: planes without glyphs cost nothing.
-        self._columns = np.concatenate([np.zeros((1, CELL), np.uint16), columns])
+        self._columns = np.concatenate([np.zeros((1, CELL), np.uint16), columns.astype(np.uint16)])
         self._glyph = np.zeros(_CODE_POINTS, np.uint32)
         self._glyph[codes] = np.arange(1, len(codes) + 1)
 
@@ -71,22 +79,33 @@ class Glyphs:
         return self._columns[self._glyph[code_points]]
 
     @classmethod
-    def from_hex(cls, path: str | os.PathLike[str], upper: str | os.PathLike[str] | None = None) -> Glyphs:
-        """The glyphs of a file in Unifont's .hex form, plain or packed (.gz, .xz).
+    def from_hex(
+        cls, path: str | os.PathLike[str] | None = None, upper: str | os.PathLike[str] | None = None
+    ) -> Glyphs:
+        """The glyphs of files in Unifont's .hex form, plain or packed (.gz, .xz).
 
-        `upper` names a second file, for the planes above the basic one (unifont_upper.hex); where both have a
-        character, it is the second's that is drawn.
+        Args:
+            path: The font; None is the Unifont that linmap carries.
+            upper: A second file, for the planes above the basic one (Unifont's own is named unifont_upper). Where both
+                have a character, this one's is drawn.
 
-        Raises FontError for a file that cannot be read, or is none of this form, with the line at fault.
+        Raises:
+            FontError: A file cannot be read, or is none of this form; the message names the line.
         """
-        fonts = [_parsed(_unpacked(Path(file)), str(file)) for file in (path, upper) if file is not None]
+        fonts = [_carried() if path is None else _parsed(_unpacked(Path(path)), str(path))]
+        if upper is not None:
+            fonts.append(_parsed(_unpacked(Path(upper)), str(upper)))
         return cls(np.concatenate([codes for codes, _ in fonts]), np.concatenate([rows for _, rows in fonts]))
 
 
 @cache
 def unifont() -> Glyphs:
     """The glyphs that linmap carries: GNU Unifont 15.0.01, 57,086 characters, read once a process."""
-    return Glyphs(*_parsed(lzma.decompress((files("linmap.clippo") / _FONT).read_bytes()), _FONT))
+    return Glyphs(*_carried())
+
+
+def _carried() -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    return _parsed(lzma.decompress((files("linmap.clippo") / _FONT).read_bytes()), _FONT)
 
 
 def _unpacked(path: Path) -> bytes:

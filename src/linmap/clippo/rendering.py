@@ -30,7 +30,7 @@ _REPLACEMENT = 0xFFFD  # what is drawn for bytes that are no UTF-8, and for halv
 class Overflow(NamedTuple):
     """Characters of each text that are not in its image, (texts,) int64 each.
 
-    Arguments:
+    Args:
         cut: Those behind the first `max_chars`, which are not drawn.
         hidden: Those of the first `max_chars` that lie beyond the image's edges, in full or in part.
     """
@@ -98,7 +98,7 @@ def render_text(
     with any others. Where that raises, on a cell as wide as the image, every cell has a line of its own here, and what
     is wider than the image ends at its edge.
 
-    Arguments:
+    Args:
         texts: Texts; one of them gives one image. Bytes are read as UTF-8. What is none, and halves of surrogate pairs,
             is drawn as U+FFFD; a character that the font lacks is an empty cell, `min_width` wide.
         image_size: Height and width of the images, in pixels.
@@ -118,13 +118,14 @@ def render_text(
     Raises:
         RenderingError: A text is neither str nor bytes, or a setting is out of its range.
 
-    >>> from linmap import render_text
-    >>> images = render_text(["a dog on a beach", "ein Hund am Strand", "海滩上的狗"])
-    >>> images.shape, images.dtype, images.min(), images.max()
-    ((3, 224, 224), dtype('uint8'), 0, 127)
-    >>> _, overflow = render_text(["to be or not to be " * 50], return_overflow=True)
-    >>> overflow
-    Overflow(cut=array([182]), hidden=array([341]))
+    Example:
+        >>> from linmap import render_text
+        >>> images = render_text(["a dog on a beach", "ein Hund am Strand", "海滩上的狗"])
+        >>> images.shape, str(images.dtype), int(images.min()), int(images.max())
+        ((3, 224, 224), 'uint8', 0, 127)
+        >>> _, overflow = render_text(["to be or not to be " * 50], return_overflow=True)
+        >>> overflow
+        Overflow(cut=array([182]), hidden=array([253]))
     """
     size, font_size = _at_least(1, image_size=image_size), _at_least(1, font_size=font_size)
     max_chars, spacing = _at_least(0, max_chars=max_chars), _at_least(0, spacing=spacing)
@@ -198,7 +199,7 @@ def _code_points(
 class _Layout(NamedTuple):
     """Where cells are.
 
-    Arguments:
+    Args:
         line: (characters,) int64; the line of its text that a cell is in.
         column: (characters,) int64; the image's column that it begins in.
         lines: (texts,) int64; lines of each text, seen or not.
@@ -243,7 +244,7 @@ def _drawn(
 ) -> NDArray[np.uint8]:
     """The images: (texts, size, size).
 
-    Arguments:
+    Args:
         layout: Where the cells are.
         lengths: (texts,); characters of each text.
         cells: The different ones: (cells, columns) uint16 with a bit a row, the highest the top's and 1 for ink; or
