@@ -21,11 +21,18 @@ from linmap.errors import CaptionDataError
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
 
-__all__ = ["DualPairCollator", "pair_examples", "photo_ids"]
+__all__ = [
+    "TAKEN_AWAY",
+    "DualPairCollator",
+    "checked_text",
+    "ids_of_photos",
+    "number_of_text",
+    "pair_examples",
+    "photo_ids",
+    "pixels_of_photos",
+]
 
-_TAKEN_AWAY = (
-    "If it was in the dataset, the Trainer took it away: set remove_unused_columns=False in TrainingArguments."
-)
+TAKEN_AWAY = "If it was in the dataset, the Trainer took it away: set remove_unused_columns=False in TrainingArguments."
 
 
 def photo_ids(photos: Sequence[Photo]) -> list[int]:
@@ -109,9 +116,11 @@ class DualPairCollator:
             raise CaptionDataError("An empty batch: give at least one example.")
         images = _kind(examples, "image", "image_features")
         texts = _kind(examples, "caption", "text_features")
-        batch: dict[str, Any] = {"image_ids": _ids(examples, images), "return_loss": True}
+        if images != "image" and all(example.get("image_id") is None for example in examples):
+            raise CaptionDataError('Features do not say whose photo they are of: give each example its "image_id".')
+        batch: dict[str, Any] = {"image_ids": ids_of_photos(examples), "return_loss": True}
         if images == "image":
-            batch["pixel_values"] = self._pixels(examples)
+            batch["pixel_values"] = pixels_of_photos(examples, self.processor.image_processor)
         else:
             batch["image_features"] = _stacked(examples, images)
         if texts == "caption":
@@ -120,25 +129,49 @@ class DualPairCollator:
             batch["text_features"] = _stacked(examples, texts)
         return batch
 
-    def _pixels(self, examples: Sequence[Mapping[str, Any]]) -> Tensor:
-        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-            pictures = list(pool.map(open_photo, [example["image"] for example in examples]))
-        pixels = self.processor.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
-        mirrored = [row for row, example in enumerate(examples) if example.get("mirrored")]
-        if mirrored:
-            pixels[mirrored] = pixels[mirrored].flip(-1)
-        return pixels
-
     def _tokens(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        texts = []
-        for index, example in enumerate(examples):
-            caption = example["caption"]
-            if not isinstance(caption, str) or not caption.strip():
-                raise CaptionDataError(
-                    f"Example {index} of the batch has the caption {caption!r}; give it a text or take it out."
-                )
-            texts.append(caption)
+        texts = [checked_text(example, "caption", index) for index, example in enumerate(examples)]
         return dict(self.processor(text=texts, return_tensors="pt"))
+
+
+def pixels_of_photos(examples: Sequence[Mapping[str, Any]], image_processor: Any) -> Tensor:
+    """The photos of some examples as an encoder sees them, opened by threads; `"mirrored"` ones left to right.
+
+    Args:
+        examples: Each with `"image"`.
+        image_processor: What prepares them.
+
+    Returns:
+        (examples, 3, height, width) float.
+
+    Raises:
+        UnreadableImageError: Names the photo.
+    """
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        pictures = list(pool.map(open_photo, [example["image"] for example in examples]))
+    pixels = image_processor(images=pictures, return_tensors="pt")["pixel_values"]
+    mirrored = [row for row, example in enumerate(examples) if example.get("mirrored")]
+    if mirrored:
+        pixels[mirrored] = pixels[mirrored].flip(-1)
+    return pixels
+
+
+def checked_text(example: Mapping[str, Any], key: str, index: int) -> str:
+    """The text that an example has under `key`.
+
+    Args:
+        example: The example.
+        key: Such as `"caption"`.
+        index: Its place in the batch.
+
+    Raises:
+        CaptionDataError: It has none, or an empty one.
+    """
+    text = example.get(key)
+    if not isinstance(text, str) or not text.strip():
+        what = key.replace("_", " ")
+        raise CaptionDataError(f"Example {index} of the batch has the {what} {text!r}; give it a text or take it out.")
+    return text
 
 
 def _kind(examples: Sequence[Mapping[str, Any]], plain: str, features: str) -> str:
@@ -150,12 +183,16 @@ def _kind(examples: Sequence[Mapping[str, Any]], plain: str, features: str) -> s
     found = ", ".join(lacking) or "(none)"
     raise CaptionDataError(
         f'Every example of a batch needs "{plain}", or every one "{features}"; example {index} has the keys {found}. '
-        f"{_TAKEN_AWAY}"
+        f"{TAKEN_AWAY}"
     )
 
 
-def _ids(examples: Sequence[Mapping[str, Any]], images: str) -> Tensor:
-    """(pairs,) int64: given, or by what the photos are called."""
+def ids_of_photos(examples: Sequence[Mapping[str, Any]]) -> Tensor:
+    """(examples,) int64: the `"image_id"` of each, or a number of its photo's path or content where none has one.
+
+    Raises:
+        CaptionDataError: Some have one, and others have none.
+    """
     given = [example.get("image_id") for example in examples]
     if all(number is not None for number in given):
         return torch.tensor([int(cast("int", number)) for number in given])
@@ -163,15 +200,17 @@ def _ids(examples: Sequence[Mapping[str, Any]], images: str) -> Tensor:
         raise CaptionDataError(
             f'Example {given.index(None)} of the batch has no "image_id", and others have; give it to all or to none.'
         )
-    if images != "image":
-        raise CaptionDataError('Features do not say whose photo they are of: give each example its "image_id".')
     return torch.tensor([_number_of(example["image"]) for example in examples])
 
 
 def _number_of(photo: Photo) -> int:
     """The same for the same photo in every batch and process: 63 bits of the digest of its path or its content."""
-    name = str(photo) if isinstance(photo, str | Path) else _content(photo)
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+    return number_of_text(str(photo) if isinstance(photo, str | Path) else _content(photo))
+
+
+def number_of_text(text: str) -> int:
+    """63 bits of the digest of a text, the same in every process."""
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big") >> 1
 
 
 def _stacked(examples: Sequence[Mapping[str, Any]], key: str) -> Tensor:

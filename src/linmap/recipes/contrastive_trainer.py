@@ -1,4 +1,4 @@
-"""The trainer of a dual encoder's run: retrieval at each evaluation, no decay of the temperature, plain checkpoints."""
+"""The trainer of runs that learn from pairs: retrieval at each evaluation, no decay of the temperature."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from torch import nn
 from torch.utils.data import Dataset
 
+from linmap.recipes.processes import those_of_the_first
 from linmap.recipes.trainer import OrderedTrainer
 
-__all__ = ["DualTrainer"]
+__all__ = ["ContrastiveTrainer"]
 
 
-class DualTrainer(OrderedTrainer):
-    """`OrderedTrainer` for dual encoders.
+class ContrastiveTrainer(OrderedTrainer):
+    """`OrderedTrainer` for models that compare photos with texts.
 
     Args:
         validation_numbers: Called at each evaluation; its numbers are logged as `eval_NAME`.
@@ -36,7 +37,8 @@ class DualTrainer(OrderedTrainer):
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Logs the validation numbers; retrieval needs all photos and captions at once, not one batch after another."""
-        numbers = {f"{metric_key_prefix}_{name}": value for name, value in self._validation_numbers().items()}
+        measured = those_of_the_first(self._validation_numbers(), self.accelerator)
+        numbers = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.log(numbers)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, numbers)
         return numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from linmap.errors import RecipeError
+from linmap.recipes.clippo.schema import ClippoRecipe
 from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.launcher import process_count
@@ -55,6 +56,10 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
         from linmap.recipes.decap.training import train as train_decap
 
         return train_decap(recipe, output, resume=resume, overwrite=overwrite)
+    if isinstance(recipe, ClippoRecipe):
+        from linmap.recipes.clippo.training import train as train_clippo
+
+        return train_clippo(recipe, output, resume=resume, overwrite=overwrite)
     if recipe.model.is_blind:
         raise RecipeError(
             "Nothing learns in this recipe: it shows the language model no image. Measure it beside any model of the "
@@ -75,6 +80,10 @@ def describe(recipe: AnyRecipe) -> str:
         from linmap.recipes.decap.plan import describe as describe_decap
 
         return describe_decap(recipe)
+    if isinstance(recipe, ClippoRecipe):
+        from linmap.recipes.clippo.plan import describe as describe_clippo
+
+        return describe_clippo(recipe)
     from linmap.recipes.plan import describe as describe_prefix
 
     return describe_prefix(recipe)

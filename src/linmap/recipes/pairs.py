@@ -51,14 +51,15 @@ class PairExamples(Dataset[dict[str, Any]]):
     Args:
         split: Photos, captions, features.
         views: 2 to have each photo mirrored, too.
+        ids: Number of each photo, equal photos having the same; None looks at the photos.
     """
 
-    def __init__(self, split: PairSplit, *, views: int = 1) -> None:
+    def __init__(self, split: PairSplit, *, views: int = 1, ids: Sequence[int] | None = None) -> None:
         self.split = split
         self.views = views
         self.captions = split.captions
         self.photo_of_caption = split.photo_of_caption
-        ids = photo_ids([photo.image for photo in split.photos])
+        ids = photo_ids([photo.image for photo in split.photos]) if ids is None else ids
         self.image_ids = [ids[photo] for photo in self.photo_of_caption]
 
     def __len__(self) -> int:

@@ -14,13 +14,14 @@ from typing import Any, TypeAlias, TypeVar
 import yaml
 
 from linmap.errors import RecipeError, UnknownNameError
+from linmap.recipes.clippo.schema import ClippoRecipe
 from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.schema import Recipe
 
 __all__ = ["METHODS", "AnyRecipe", "load_recipe", "packaged_recipes", "recipe_from_dict", "recipe_to_yaml"]
 
-AnyRecipe: TypeAlias = Recipe | DualRecipe | DeCapRecipe
+AnyRecipe: TypeAlias = Recipe | DualRecipe | DeCapRecipe | ClippoRecipe
 Section = TypeVar("Section")
 
 METHOD = "method"
@@ -30,7 +31,7 @@ SHORT_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """What overrides may say in place of a dotted key; those behind the first belong to what is swapped, and go with it."""
 FIRST_METHOD = "linear_vision_prefix"
 METHODS: Mapping[str, type[AnyRecipe]] = MappingProxyType(
-    {FIRST_METHOD: Recipe, "dual_encoder": DualRecipe, "decap": DeCapRecipe}
+    {FIRST_METHOD: Recipe, "dual_encoder": DualRecipe, "decap": DeCapRecipe, "clippo": ClippoRecipe}
 )
 """What the top-level key `method` of a recipe may say; a recipe without it is of the first."""
 
@@ -55,7 +56,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
             `model.language_model=`, and `encoder=` for `model.encoder=` with the encoder's own size and preprocessing.
 
     Returns:
-        A `Recipe`, a `DualRecipe` where the file says `method: dual_encoder`, a `DeCapRecipe` for `method: decap`.
+        A `Recipe`, a `DualRecipe` where the file says `method: dual_encoder`, a `DeCapRecipe` for `method: decap`,
+        a `ClippoRecipe` for `method: clippo`.
 
     Raises:
         UnknownNameError: for a recipe, a method, a section or a key that does not exist, with the closest that does.

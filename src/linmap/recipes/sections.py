@@ -116,6 +116,8 @@ class OptimiserRecipe:
         keep_checkpoints: Checkpoints kept on disk; the best one is always among them.
     """
 
+    schedules: ClassVar[tuple[str, ...]] = SCHEDULES
+
     learning_rate: float = 8e-4
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
@@ -126,7 +128,7 @@ class OptimiserRecipe:
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
-        one_of("training.schedule", self.schedule, SCHEDULES)
+        one_of("training.schedule", self.schedule, self.schedules)
         above_zero("training.learning_rate", self.learning_rate)
         for beta in self.betas:
             share("training.betas", beta)

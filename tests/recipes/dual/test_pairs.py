@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from linmap.data import Captioned
-from linmap.recipes.dual.pairs import PairExamples, PairSplit, PhotosApart, even_batch_size
+from linmap.recipes.pairs import PairExamples, PairSplit, PhotosApart, even_batch_size
 
 
 def batches_of(sampler: PhotosApart) -> list[list[int]]:

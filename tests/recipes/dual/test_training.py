@@ -21,7 +21,7 @@ from linmap.evaluation import retrieval_recall
 from linmap.recipes import DualRecipe, train
 from linmap.recipes.dual.arguments import pace_of, training_arguments
 from linmap.recipes.dual.assembly import assemble_model
-from linmap.recipes.dual.trainer import DualTrainer
+from linmap.recipes.contrastive_trainer import ContrastiveTrainer
 from linmap.recipes.methods import describe
 from linmap.recipes.recipe import load_recipe, recipe_from_dict
 from linmap.weights.samples import samples_of
@@ -259,7 +259,7 @@ def test_a_packaged_recipe_trains_on_the_embedded_weights(shared: Path, tmp_path
 def test_the_temperature_does_not_decay(dual_recipe: RecipeMaker, tmp_path: Path) -> None:
     recipe = made(dual_recipe(model={"trained_towers": ["text"], "loss": "sigmoid"}, training={"weight_decay": 0.2}))
     model, processor = assemble_model(recipe)
-    trainer = DualTrainer(
+    trainer = ContrastiveTrainer(
         model=model,
         args=training_arguments(recipe, tmp_path, pace_of(recipe, 36)),
         processor=processor,

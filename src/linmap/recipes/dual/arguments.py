@@ -7,9 +7,9 @@ from pathlib import Path
 from transformers import TrainingArguments
 
 from linmap.recipes.arguments import arguments_of_epochs
-from linmap.recipes.dual.pairs import even_batch_size
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.pace import Pace
+from linmap.recipes.pairs import even_batch_size
 
 __all__ = ["pace_of", "training_arguments"]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from linmap.data.captions import Captioned
 from linmap.data.encoding import EncodedPhotos, encode_photos, readable_photos
 from linmap.data.images import UnreadableImages
-from linmap.recipes.dual.pairs import PairSplit
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.feature_cache import kept_or_encoded, kept_or_encoded_texts, photo_fact
+from linmap.recipes.pairs import PairSplit
 
 if TYPE_CHECKING:
     from linmap.dual.modeling import DualEncoderModel

@@ -15,15 +15,16 @@ from linmap.data.images import UnreadableImages
 from linmap.data.pairs import DualPairCollator
 from linmap.recipes.assembly import read_splits
 from linmap.recipes.callbacks import HistoryPlot, ProgressBar
+from linmap.recipes.contrastive_trainer import ContrastiveTrainer
 from linmap.recipes.dual.arguments import pace_of, training_arguments
 from linmap.recipes.dual.assembly import assemble_model
 from linmap.recipes.dual.features import encoded_split
-from linmap.recipes.dual.pairs import PairExamples, PhotosApart
-from linmap.recipes.dual.results import DualRunFacts, plot_run, write_results
+from linmap.recipes.dual.results import write_results
 from linmap.recipes.dual.schema import DualRecipe
-from linmap.recipes.dual.trainer import DualTrainer
-from linmap.recipes.dual.validation import RetrievalValidation
+from linmap.recipes.dual.validation import DualValidation
 from linmap.recipes.outputs import OutputFolder
+from linmap.recipes.pair_results import PairRunFacts, plot_run
+from linmap.recipes.pairs import PairExamples, PhotosApart
 from linmap.recipes.trainer import load_learned, train_to_the_end
 
 __all__ = ["train"]
@@ -50,8 +51,8 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
 
     examples = PairExamples(training, views=views)
     pace = pace_of(recipe, len(examples.captions))
-    validation = RetrievalValidation(model, processor, chosen_by, batch_size=recipe.evaluation.batch_size)
-    trainer = DualTrainer(
+    validation = DualValidation(model, processor, chosen_by, batch_size=recipe.evaluation.batch_size)
+    trainer = ContrastiveTrainer(
         model=model,
         args=training_arguments(recipe, folder.path, pace),
         processor=processor,
@@ -67,15 +68,14 @@ def train(recipe: DualRecipe, output: str | Path, *, resume: bool = False, overw
     train_to_the_end(trainer, checkpoint, lambda best: load_learned(model, best))
     seconds = round(time.perf_counter() - started, 1)
     model.eval()
-    facts = DualRunFacts(
+    facts = PairRunFacts(
         photos=len(training.photos),
         captions=len(examples.captions),
         validation_photos=len(chosen_by.photos),
         validation_captions=len(chosen_by.captions),
-        pace=pace,
         scores=validation.scores(),
         seconds=seconds,
         device=str(machine.device),
     )
-    write_results(recipe, model, processor, trainer.state, folder, facts)
+    write_results(recipe, model, processor, trainer.state, folder, facts, pace)
     return folder.path
