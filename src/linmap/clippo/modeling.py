@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from timm.layers import PatchEmbed
@@ -19,7 +19,7 @@ from linmap.cards import write_model_card
 from linmap.clippo.configuration import ClippoConfig
 from linmap.clippo.pixels import tower_pixels
 from linmap.clippo.rendering import render_text
-from linmap.clippo.towers import TokenEmbedding, build_tower, embed_patches, pooled, start_from_vit
+from linmap.clippo.towers import TokenEmbedding, build_tower, embed_patches, pooled, sizes_of_vit, start_from_vit
 from linmap.contrastive.gradient_caching import embedded_in_parts
 from linmap.contrastive.losses import softmax_loss
 from linmap.errors import ConfigurationError
@@ -60,8 +60,43 @@ class ClippoPreTrainedModel(SharedOnHub):
     input_modalities = ["image", "text"]  # noqa: RUF012
     model_tags = ["linmap"]  # noqa: RUF012
     card_kind = "clippo"
+    starts_anew: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of the weights that a checkpoint of another task may lack; they then start as in a new model."""
     accepts_loss_kwargs = False  # the loss is a mean over the pairs of a batch, however they come accumulated
     supports_gradient_checkpointing = False  # `mini_batch_size` saves the same memory
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, **keywords: Any) -> Any:
+        """Loads a model that was saved, or for another task: what that lacks starts anew, and never the tower.
+
+        Args:
+            pretrained_model_name_or_path: Folder, or id on the Hub.
+            *arguments: As in transformers.
+            **keywords: As in transformers; for a classifier `num_labels` or `id2label` say what the classes are.
+
+        Returns:
+            The model in eval mode, or with `output_loading_info=True` the model and what was loaded.
+
+        Raises:
+            ConfigurationError: A weight is missing; it is never left random.
+        """
+        wanted = keywords.pop("output_loading_info", False)
+        loaded: Any = super().from_pretrained(
+            pretrained_model_name_or_path, *arguments, **keywords, output_loading_info=True
+        )
+        model, info = loaded
+        missing = sorted(key for key in info["missing_keys"] if not key.startswith(cls.starts_anew))
+        if missing:
+            raise ConfigurationError(
+                f"{pretrained_model_name_or_path} is no {cls.__name__}: {missing[0]} and {len(missing) - 1} other "
+                "weights are missing. Load it as what its config.json names under architectures, or name a folder that "
+                "linmap train or linmap convert clippo wrote."
+            )
+        model._freeze_unread()  # whatever is loaded learns
+        return (model, info) if wanted else model
+
+    def _freeze_unread(self) -> None:
+        """Freezes what the model's task does not read."""
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -178,8 +213,8 @@ class ClippoModel(ClippoPreTrainedModel):
         """
         arguments: dict[str, Any] = {} if pretrained else {"pretrained": False, "seed": 0}
         encoder = encoders.load_encoder(name, **arguments)
-        vit: Any = encoder.tower.network if hasattr(encoder.tower, "network") else encoder.tower
-        model = cls(ClippoConfig(**{**_sizes_of(vit, encoder.config.image_size), **config}))
+        vit = getattr(encoder.tower, "network", None)
+        model = cls(ClippoConfig(**{**sizes_of_vit(vit), **config}))
         start_from_vit(model.tower, vit)
         if pretrained:
             model.config.initialised_from = encoder.fingerprint.to_dict()
@@ -394,19 +429,6 @@ class ClippoModel(ClippoPreTrainedModel):
     def _embedded(self, embed: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
         size = self.config.mini_batch_size if self.training and torch.is_grad_enabled() else None
         return embedded_in_parts(embed, size, *(one for one in inputs if one is not None))
-
-
-def _sizes_of(vit: Any, image_size: int) -> dict[str, Any]:
-    """What a configuration says of the shape of a ViT of timm."""
-    block = vit.blocks[0]
-    return {
-        "image_size": image_size,
-        "patch_size": vit.patch_embed.patch_size[0],
-        "hidden_size": vit.embed_dim,
-        "num_hidden_layers": len(vit.blocks),
-        "num_attention_heads": block.attn.num_heads,
-        "intermediate_size": block.mlp.fc1.out_features,
-    }
 
 
 AutoModel.register(ClippoConfig, ClippoModel, exist_ok=True)

@@ -12,7 +12,9 @@ import numpy as np
 from transformers import AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
 from linmap.clippo.configuration import RENDERER, ClippoConfig
-from linmap.clippo.image_processing import ClippoImageProcessor
+from linmap.clippo.drawn_questions import draw_questions
+from linmap.clippo.drawn_rows import draw_pairs
+from linmap.clippo.image_processing import ClippoImageProcessor, scaled_to_unit_range
 from linmap.clippo.pixels import tower_pixels
 from linmap.clippo.rendering import render_text
 from linmap.data.pictures import pictures_in_order
@@ -120,13 +122,23 @@ class ClippoProcessor(ProcessorMixin):
         """
         return render_text(texts, self.image_size, **self.text_renderer)
 
-    def __call__(self, images: Any = None, text: str | Sequence[str] | None = None, **kwargs: Any) -> BatchFeature:
+    def __call__(
+        self,
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
+        text_pair: str | Sequence[str] | None = None,
+        questions: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
         """Makes the model's inputs.
 
         Args:
             images: One PIL image, path or URL, or a list of them. Photos are taken upright (EXIF), their transparency
                 laid on white, as `open_photo` does.
             text: One text or a list; an empty text is an empty picture.
+            text_pair: As many second texts, which stand below the first (see `draw_pairs`), or behind them in tokens.
+            questions: One a photo, drawn above it (see `draw_questions`). Without images, or with None in place of a
+                photo, the question stands alone.
             **kwargs: As in transformers (`return_tensors="pt"`, …). Tokens are padded to the longest text and cut at
                 `max_text_tokens` by default.
 
@@ -138,39 +150,77 @@ class ClippoProcessor(ProcessorMixin):
             UnreadableImageError: Names the photo that cannot be read, and why.
             ConfigurationError: There is nothing to prepare.
         """
-        if images is None and text is None:
+        if images is None and text is None and questions is None:
             raise ConfigurationError("Give images, text, or both.")
         prepared: dict[str, Any] = {}
         return_tensors = kwargs.pop("return_tensors", None)
-        if images is not None:
+        if questions is not None:
+            prepared |= self._asked(images, _listed("questions", questions))
+        elif images is not None:
             pictures = pictures_in_order(images, self.image_processor)
             prepared |= self.image_processor(images=pictures, return_tensors=return_tensors)
         if text is not None:
-            texts = [text] if isinstance(text, str) else list(text)
-            if not texts or not all(isinstance(one, str) for one in texts):
-                found = next((repr(one) for one in texts if not isinstance(one, str)), "an empty list")
-                raise ConfigurationError(f"text must be one text or a list of at least one; found {found}.")
-            prepared |= self._read(texts, kwargs)
+            pairs = None if text_pair is None else _listed("text_pair", text_pair)
+            prepared |= self._read(_listed("text", text), pairs, kwargs)
+        elif text_pair is not None:
+            raise ConfigurationError("text_pair holds second texts; give the first ones as text.")
         return BatchFeature(prepared, tensor_type=return_tensors)
 
-    def _read(self, texts: list[str], arguments: dict[str, Any]) -> dict[str, Any]:
+    def _asked(self, images: Any, questions: list[str]) -> dict[str, Any]:
+        """Pixels of questions above photos."""
+        given = [None] * len(questions) if images is None else images if isinstance(images, list | tuple) else [images]
+        pictures: list[Any] = []
+        for image in given:
+            pictures += [None] if image is None else pictures_in_order(image, self.image_processor)
+        drawn = draw_questions(pictures, questions, self.image_size, self.text_renderer)
+        _warn_of_cut("questions take more than half of", drawn.cut, self.image_size)
+        return {"pixel_values": np.moveaxis(scaled_to_unit_range(drawn.images), -1, 1)}
+
+    def _read(self, texts: list[str], pairs: list[str] | None, arguments: dict[str, Any]) -> dict[str, Any]:
+        if self.tokenizer is None and pairs is not None:
+            drawn = draw_pairs(texts, pairs, self.image_size, self.text_renderer)
+            _warn_of_cut("pairs of texts do not fit in", drawn.cut, self.image_size)
+            return {"text_pixel_values": tower_pixels(drawn.images).numpy()}
         if self.tokenizer is None:
             return {"text_pixel_values": tower_pixels(self.draw(texts)).numpy()}
         said = {"padding": True, "truncation": True, "max_length": self.max_text_tokens, **arguments}
-        tokens = self.tokenizer(texts, **said)
+        tokens = self.tokenizer(texts, pairs, **said)
         if said["truncation"]:
-            full = sum(len(ids) >= said["max_length"] for ids in tokens["input_ids"])
-            longest = max(map(len, self.tokenizer(texts, verbose=False)["input_ids"])) if full else 0
-            if longest > said["max_length"]:
+            full = [
+                text for text, ids in zip(texts, tokens["input_ids"], strict=True) if len(ids) >= said["max_length"]
+            ]
+            whole = [len(ids) for ids in self.tokenizer(full, verbose=False)["input_ids"]] if full else []
+            longer = [length for length in whole if length > said["max_length"]]
+            if longer:
                 logger.warning(
-                    "up to %d of %d texts are longer than the %d tokens that the model reads, the longest has %d: they "
-                    "are cut there",
-                    full,
+                    "%d of %d texts are longer than the %d tokens that the model reads, the longest has %d: they are "
+                    "cut there",
+                    len(longer),
                     len(texts),
                     said["max_length"],
-                    longest,
+                    max(longer),
                 )
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
+
+
+_warned_of: set[tuple[str, int]] = set()
+
+
+def _warn_of_cut(what: str, cut: np.ndarray, size: int) -> None:
+    if cut.any() and (what, size) not in _warned_of:
+        _warned_of.add((what, size))
+        logger.warning(
+            "%d of %d %s an image of %d px: what is beyond is not seen. (Said once.)", cut.sum(), len(cut), what, size
+        )
+
+
+def _listed(name: str, text: str | Sequence[str]) -> list[str]:
+    """One text or several as a list of texts."""
+    texts = [text] if isinstance(text, str) else list(text)
+    if not texts or not all(isinstance(one, str) for one in texts):
+        found = next((repr(one) for one in texts if not isinstance(one, str)), "an empty list")
+        raise ConfigurationError(f"{name} must be one text or a list of at least one; found {found}.")
+    return texts
 
 
 AutoProcessor.register(ClippoConfig, ClippoProcessor, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from linmap.clippo.configuration import ClippoConfig
 from linmap.errors import ConfigurationError, EncoderError
 
-__all__ = ["TokenEmbedding", "build_tower", "embed_patches", "pooled", "resized_positions", "start_from_vit"]
+__all__ = [
+    "TokenEmbedding",
+    "build_tower",
+    "embed_patches",
+    "pooled",
+    "resized_positions",
+    "sizes_of_vit",
+    "start_from_vit",
+]
 
 
 class TokenEmbedding(nn.Module):
@@ -112,8 +120,27 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
     return resized.permute(0, 2, 3, 1).reshape(1, grid * grid, width).to(positions.dtype)
 
 
+def sizes_of_vit(vit: nn.Module | None) -> dict[str, int]:
+    """What a `ClippoConfig` says of the shape of a ViT of timm.
+
+    Raises:
+        EncoderError: It is another kind of network.
+    """
+    plain = _plain(vit)
+    block: Any = plain.blocks[0]
+    patch_size = plain.patch_embed.patch_size[0]
+    return {
+        "image_size": plain.patch_embed.grid_size[0] * patch_size,
+        "patch_size": patch_size,
+        "hidden_size": plain.embed_dim,
+        "num_hidden_layers": len(plain.blocks),
+        "num_attention_heads": block.attn.num_heads,
+        "intermediate_size": block.mlp.fc1.out_features,
+    }
+
+
 @torch.no_grad()
-def start_from_vit(tower: VisionTransformer, vit: nn.Module) -> None:
+def start_from_vit(tower: VisionTransformer, vit: nn.Module | None) -> None:
     """Fills patch embedding, positions, blocks and last norm with those of another ViT; the pooling stays as it is.
 
     Args:
@@ -124,11 +151,7 @@ def start_from_vit(tower: VisionTransformer, vit: nn.Module) -> None:
     Raises:
         EncoderError: It is another kind of network, or of another shape.
     """
-    if not isinstance(vit, VisionTransformer) or vit.pos_embed is None:
-        raise EncoderError(
-            f"A tower can start from a plain ViT of timm with learned positions; this is a {type(vit).__name__}. Name "
-            "one such as timm:vit_base_patch16_224.augreg_in21k."
-        )
+    vit = _plain(vit)
     positions = vit.pos_embed[:, vit.pos_embed.shape[1] - vit.patch_embed.num_patches :]
     given = {
         key: value for key, value in vit.state_dict().items() if key.split(".")[0] in ("patch_embed", "blocks", "norm")
@@ -143,3 +166,12 @@ def start_from_vit(tower: VisionTransformer, vit: nn.Module) -> None:
             "weights). Give the model its hidden_size, num_hidden_layers, intermediate_size and patch_size."
         )
     tower.load_state_dict(given, strict=False)
+
+
+def _plain(vit: nn.Module | None) -> VisionTransformer:
+    if not isinstance(vit, VisionTransformer) or vit.pos_embed is None:
+        raise EncoderError(
+            f"A tower can start from a plain ViT of timm with learned positions; this is a {type(vit).__name__}. Name "
+            "one such as timm:vit_base_patch16_224.augreg_in21k."
+        )
+    return vit
