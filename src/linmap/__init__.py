@@ -26,6 +26,8 @@ _HOME = {
     "ClippoConfig": "linmap.clippo.configuration",
     "ClippoModel": "linmap.clippo.modeling",
     "ClippoProcessor": "linmap.clippo.processing",
+    "ClippoForSequenceClassification": "linmap.clippo.classification",
+    "ClippoForQuestionAnswering": "linmap.clippo.question_answering",
     "render_text": "linmap.clippo.rendering",
     "ImageEncoder": "linmap.encoders",
     "ImageEncoderConfig": "linmap.encoders",

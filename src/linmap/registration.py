@@ -23,6 +23,7 @@ _WAITING = {
         "linmap.prefix.configuration",
         "linmap.dual.configuration",
         "linmap.decap.configuration",
+        "linmap.clippo.configuration",
     ),
     "transformers.models.auto.image_processing_auto": (
         "linmap.encoders.preprocessing",
@@ -32,11 +33,15 @@ _WAITING = {
         "linmap.prefix.modeling",
         "linmap.dual.modeling",
         "linmap.decap.modeling",
+        "linmap.clippo.modeling",
+        "linmap.clippo.classification",
+        "linmap.clippo.question_answering",
     ),
     "transformers.models.auto.processing_auto": (
         "linmap.prefix.processing",
         "linmap.dual.processing",
         "linmap.decap.processing",
+        "linmap.clippo.processing",
     ),
 }
 # what linmap's models need whole, and what imports an Auto class while it is itself being imported

@@ -58,6 +58,14 @@ KINDS: Mapping[str, CardKind] = MappingProxyType(
             "zero-shot-image-classification",
             ("linmap", "clippo", "contrastive", "image-text-retrieval", "text-as-pixels", "arxiv:2212.08045"),
         ),
+        "clippo_sequence_classification": CardKind(
+            "text-classification",
+            ("linmap", "clippo", "text-as-pixels", "arxiv:2212.08045"),
+        ),
+        "clippo_question_answering": CardKind(
+            "visual-question-answering",
+            ("linmap", "clippo", "text-as-pixels", "arxiv:2212.08045"),
+        ),
     }
 )
 
@@ -73,7 +81,8 @@ def model_card(
     """The card as an object; `str(card)` is what stands in the README.md of a model folder.
 
     Args:
-        kind: `"linear_vision_prefix"`, `"dual_encoder"`, `"decap"` or `"clippo"`.
+        kind: `"linear_vision_prefix"`, `"dual_encoder"`, `"decap"`, `"clippo"`, `"clippo_sequence_classification"` or
+            `"clippo_question_answering"`.
         backbones: The parts around what was learned, each under its role, as `Fingerprint.to_dict` gives them:
             `"encoder"` and `"language_model"` of a prefix, `"image_encoder"` and `"text_encoder"` of a dual encoder,
             `"dual_encoder"` and a frozen `"decoder"` of DeCap, the ViT that the `"tower"` of CLIPPO started from. Of a

@@ -57,7 +57,6 @@ class ClippoConfig(PreTrainedConfig):
         logit_scale_init_value: Start of the logarithm of the temperature's inverse (the paper's code: log(10)).
         mini_batch_size: Rows that go through a tower at a time while training (gradient caching, arXiv 2101.06983):
             memory does not grow with the batch, the gradient is the same. None: all at once.
-        classifier_dropout: Probability of dropout in front of the linear layer of a classifier, while it learns.
         initialised_from: Fingerprint of the ViT that the tower started from; None where it started at random.
         classifier_dropout: Share dropped in front of a classifier's layer (`ClippoForSequenceClassification` and its
             like) while training.
@@ -92,7 +91,6 @@ class ClippoConfig(PreTrainedConfig):
     text_renderer: dict | None = None
     logit_scale_init_value: float = math.log(10)
     mini_batch_size: int | None = None
-    classifier_dropout: float = 0.1
     initialised_from: dict | None = None
     classifier_dropout: float = 0.0
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from linmap.cli.evaluate.drawn_vqa import is_clippo
+from linmap.cli.evaluate.drawn_vqa_measure import refuse_shots
 from linmap.cli.evaluate.options import MAX_SEED, AsJson, Device, MaxUnreadable, Photos, Split
 from linmap.cli.evaluate.vqa_run import BLIND, SEEING, Run, answer_all
 
 if TYPE_CHECKING:
-    from linmap.cli.evaluate.vqa_report import Scores
     from linmap.cli.models import Captioner
     from linmap.data.images import Photo, UnreadableImages
     from linmap.data.questions import VisualQuestion
-    from linmap.data.support_sets import SupportSet
 
 __all__ = ["vqa"]
 
@@ -79,6 +81,14 @@ def vqa(
             metavar="MODEL", help="Folder, or organisation/name on the Hub.", show_default="the bundled model"
         ),
     ] = None,
+    clippo: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="A CLIPPO model that was fine-tuned to answer questions drawn above photos, in place of --model.",
+            show_default="none",
+        ),
+    ] = None,
     control: Annotated[VqaControl, typer.Option(help="What is measured beside the model.")] = VqaControl.BLIND,
     limit: Photos = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at a time.")] = 32,
@@ -108,6 +118,11 @@ def vqa(
     (DAQUAR). Examples are about photos that no question is asked about: held out by the seed, or from --support-data,
     --support-split.
 
+    With [bold]--clippo[/bold] a classifier reads the question drawn above the photo, and chooses one of its answers; no
+    examples stand in front. It is held against the question without a photo (blind), above another photo, and the
+    answer that is most frequent, over all and for the first two words of a question, in the questions that it learned
+    from: --support-split or --support-data.
+
     [bold]Examples[/bold]
 
       linmap evaluate vqa --data daquar.json --images photos/ --split train --output results/
@@ -116,18 +131,29 @@ def vqa(
       --support-data questions_train.json --support-annotations answers_train.json --support-images train2014/
 
       linmap evaluate vqa --data daquar.json --images photos/ --shots 0,4 --supports 1 --limit 50 --json
+
+      linmap evaluate vqa --clippo runs/vqa --data runs/vqa/questions.json --images photos/ --split "held out"
+      --support-split train
     """
     from linmap.cli.devices import check_device, check_dtype, device_for
 
     check_device(device)
     check_dtype(dtype)
     numbers = _shots(shots)
+    drawn_by = clippo or (model if is_clippo(model) else None)
+    if clippo is not None and model is not None:
+        raise typer.BadParameter("--clippo and --model each name the model; give one of them.")
+    if drawn_by is not None:
+        refuse_shots(context)
     from linmap.cli.messages import no_bars_off_terminals, quiet_libraries
 
     quiet_libraries()
     no_bars_off_terminals()
+    from linmap.cli.evaluate import drawn_vqa_report, vqa_report
     from linmap.cli.evaluate.caption_run import results_folder
     from linmap.cli.evaluate.captioners import model_digest
+    from linmap.cli.evaluate.drawn_vqa import classifier_folder
+    from linmap.cli.evaluate.drawn_vqa_measure import measure_drawn
     from linmap.cli.evaluate.vqa_report import report_of, scores_of
     from linmap.cli.models import model_folder, read_config
     from linmap.cli.study.options import command_line
@@ -138,21 +164,44 @@ def vqa(
     from linmap.prefix.few_shot import MAX_ANSWER_TOKENS
     from linmap.prefix.few_shot_prompts import question_prompt
 
-    folder = model_folder(model)
-    read_config(folder)  # a wrong one is said before the hours, not after them
+    if drawn_by is not None:
+        classifier_folder(drawn_by)
+    else:
+        folder = model_folder(model)
+        read_config(folder)  # a wrong one is said before the hours, not after them
     unreadable = UnreadableImages(max_unreadable)
     asked = _read(data, images, split, annotations, unreadable)
     pool = None
     if support_data is not None or support_split is not None:
         answers = support_annotations or (annotations if support_data is None else None)
         pool = _read(support_data or data, support_images or images, support_split, answers, unreadable)
+    said = f"{support_data or data}" + (f", split {support_split}" if support_split else "")
+    if drawn_by is not None:
+        facts = {"data": data, "split": split, "support_data": said if pool else None, "digest": _digest([asked])}
+        with results_folder(output, "vqa"):
+            told, answered = measure_drawn(
+                context,
+                drawn_by,
+                asked,
+                pool,
+                facts,
+                unreadable,
+                output=output,
+                limit=limit,
+                sets=supports,
+                controls=control is not VqaControl.NONE,
+                batch_size=batch_size,
+                device=device,
+            )
+            _tell(told, answered, output, drawn_vqa_report, as_json=as_json)
+        return
     drawn = draw_supports(asked, max(numbers), supports, seed, pool=pool, limit=limit)
     metrics = vqa_metrics_for([question.answers for support in drawn for question in support.questions])
     score_answers(["desk"], [["desk"] * 10], metrics)  # WordNet is fetched before the hours, not after them
     decoding = {"do_sample": False, "num_beams": 1, "max_new_tokens": MAX_ANSWER_TOKENS}
     identity = {
         "model": model_digest(folder),
-        "questions": _digest(drawn),
+        "questions": _digest([part for support in drawn for part in (support.examples, support.questions)]),
         "shots": max(numbers),
         "decoding": decoding,
         "device": device_for(device).type,
@@ -175,14 +224,14 @@ def vqa(
             "photos": photos,
             "left_out": len(unreadable.errors),
             "supports": supports,
-            "support_data": f"{support_data or data}" + (f", split {support_split}" if support_split else ""),
+            "support_data": said,
             "seed": seed,
             "prompt": question_prompt("{question}", "<image>"),
             "decoding": decoding,
             "model": model or "the bundled model",
             "command": command_line(context),
         }
-        _tell(report, scores, output, as_json=as_json)
+        _tell(report, scores, output, vqa_report, as_json=as_json)
 
 
 def _shots(text: str) -> list[int]:
@@ -211,12 +260,11 @@ def _read(
     return questions_from_dataset(load_split(data, split))
 
 
-def _digest(supports: list[SupportSet]) -> str:
+def _digest(parts: Sequence[Sequence[VisualQuestion]]) -> str:
     """Of everything that is asked and shown."""
     facts = [
         [[one.key, one.photo.rpartition("/")[2], _size(one.image), one.question, one.shown] for one in part]
-        for support in supports
-        for part in (support.examples, support.questions)
+        for part in parts
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -236,23 +284,29 @@ def _load(model: str | None, device: str, dtype: str) -> Captioner:
     return captioner
 
 
-def _tell(report: dict[str, Any], scores: Scores, folder: Path | None, *, as_json: bool) -> None:
-    """Writes the files that are asked for, and the report to stdout whatever becomes of them."""
+def _tell(report: dict[str, Any], scores: Any, folder: Path | None, form: ModuleType, *, as_json: bool) -> None:
+    """Writes the files that are asked for, and the report to stdout whatever becomes of them.
+
+    Args:
+        report: What is told.
+        scores: What it was made of.
+        folder: Where files go.
+        form: Of `vqa_report` and `drawn_vqa_report` the one that knows these scores.
+        as_json: One line of JSON in place of tables.
+    """
     from linmap.cli.evaluate.caption_report import results_json, write_file
-    from linmap.cli.evaluate.vqa_report import console_lines, markdown
-    from linmap.evaluation.vqa import plot_vqa
 
     files = [] if folder is None else [folder / f"results.{kind}" for kind in ("json", "md", "png")]
     try:
         if files:
             write_file(files[0], results_json(report))
-            write_file(files[1], markdown(report, scores))
-            plot_vqa(scores, files[2])
+            write_file(files[1], form.markdown(report, scores))
+            form.plot(scores, files[2])
     finally:  # a file that cannot be written is an error, and no reason to lose the numbers
         if as_json:
             typer.echo(json.dumps(report))
         else:
-            _print(console_lines(report, scores), files)
+            _print(form.console_lines(report, scores), files)
 
 
 def _print(lines: list[Any], files: list[Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linmap.cli.evaluate.vqa_run import BLIND, Run
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from linmap.evaluation.vqa import AnswersScore
     from linmap.evaluation.written_answers import WrittenAnswers
 
-__all__ = ["Scores", "console_lines", "markdown", "notes", "report_of", "scores_of"]
+__all__ = ["Scores", "console_lines", "markdown", "notes", "plot", "report_of", "scores_of"]
 
 Scores = dict[str, dict[str, dict[int, "AnswersScore"]]]
 """For each metric the rows, for each row its scores by number of shots."""
@@ -93,6 +94,13 @@ def markdown(report: Mapping[str, Any], scores: Scores) -> str:
     parts.append("\n".join(f"- {line}" for line in notes(report)))
     parts.append(f"```bash\n{report['command']}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def plot(scores: Scores, path: Path) -> None:
+    """The same as a picture; see `plot_vqa`."""
+    from linmap.evaluation.vqa import plot_vqa
+
+    plot_vqa(scores, path)
 
 
 def _where(report: Mapping[str, Any]) -> str:
