@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
-from linmap import DeCapModel, LinearVisionPrefixModel
+from linmap import ClippoModel, DeCapModel, LinearVisionPrefixModel
 from linmap.cli import convert
 from linmap.conversion import decap
+from tests.conversion.big_vision import golden_parameters, written
 
 
 @pytest.mark.shared
@@ -55,3 +56,24 @@ def test_a_released_projection_becomes_a_folder(linmap, tiny_lm_dir, tmp_path):
     ran = linmap("convert", "limber", tmp_path / "proj.ckpt", *asked)
     assert (ran.code, ran.out, ran.err) == (0, f"Wrote {tmp_path / 'model'}\n", "")
     assert LinearVisionPrefixModel.from_pretrained(tmp_path / "model", encoder=False).config.feature_dim == 2048
+
+
+def test_an_original_clippo_becomes_a_folder(linmap, tmp_path):
+    written(tmp_path / "clippo.npz", golden_parameters())
+    ran = linmap("convert", "clippo", tmp_path / "clippo.npz", "--out", tmp_path / "model", "--image-size", "20")
+    assert (ran.code, ran.out, ran.err) == (0, f"Wrote {tmp_path / 'model'}\n", "")
+    assert ClippoModel.from_pretrained(tmp_path / "model").config.image_size == 20
+
+
+def test_a_file_that_is_no_clippo_is_one_line(linmap, tmp_path):
+    (tmp_path / "clippo.npz").write_bytes(b"PK")
+    ran = linmap("convert", "clippo", tmp_path / "clippo.npz", "--out", tmp_path / "model")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "is no npz file as np.savez and big_vision write them" in ran.err
+    assert not (tmp_path / "model").exists()
+
+
+def test_clippos_command_says_what_it_needs_and_teaches_the_rest(linmap):
+    assert "Missing option '--out'" in linmap("convert", "clippo", "a.npz").err
+    said = linmap("convert", "clippo", "--help").out
+    assert "clippo_b16_yfcc100m_i21k_init_25c4.npz --out clippo" in " ".join(said.split())

@@ -66,8 +66,8 @@ def _leaf(held: np.lib.npyio.NpzFile, name: str, path: str | Path) -> Tensor:
         ) from error
     if array.dtype.kind == "V" and array.dtype.names is None and array.dtype.itemsize == 2:
         leaf = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).float()
-    elif array.dtype.kind == "f":
-        leaf = torch.from_numpy(array.astype(np.float32))
+    elif array.dtype.kind == "f" and array.dtype.itemsize <= 8:
+        leaf = torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).float()
     else:
         raise ConversionError(
             f"{path}: the leaf {name} is {array.dtype} of the shape {array.shape}; parameters are float32 or bfloat16."
