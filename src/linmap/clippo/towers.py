@@ -86,7 +86,10 @@ def pooled(tower: VisionTransformer, embedded: Tensor, attention_mask: Tensor | 
     Returns:
         (rows, width).
     """
-    mask = None if attention_mask is None else attention_mask.bool()[:, None, None]
+    mask = None
+    if attention_mask is not None:  # to be added to the scores, which timm's attention does where it is not fused
+        hidden = attention_mask.bool().logical_not()[:, None, None]
+        mask = torch.zeros_like(hidden, dtype=embedded.dtype).masked_fill(hidden, torch.finfo(embedded.dtype).min)
     for block in tower.blocks:
         embedded = block(embedded, attn_mask=mask)
     return cast("nn.Module", tower.attn_pool)(tower.norm(embedded), attn_mask=mask)

@@ -62,6 +62,8 @@ def train(recipe: ClippoRecipe, output: str | Path, *, resume: bool = False, ove
     train_photos, validation_photos = read_splits(recipe.data, unreadable)
     model, processor = assemble_model(recipe)
     torch.nn.Module.to(model, arguments.device)
+    if arguments.device.type == "cpu":
+        _unfuse(model)
     chosen_by = _readable(validation_photos[: recipe.evaluation.photos], unreadable)
     learned = _readable(train_photos, unreadable)
     ids = photo_ids([photo.image for photo in learned])
@@ -122,6 +124,13 @@ def _shown(recipe: ClippoRecipe, validation: ClippoValidation, folder: OutputFol
         names=[str(photo.image) for photo in shown],
     )
     return [ProgressBar(), HistoryPlot(partial(plot_run, folder=folder.path)), *([page] if shown else [])]
+
+
+def _unfuse(model: torch.nn.Module) -> None:
+    """Attention in three steps: on a CPU the fused kernel's gradient takes longer than all the rest of the tower."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # type: ignore[assignment]
 
 
 def _readable(photos: list[Captioned], unreadable: EachPhotoOnce) -> list[Captioned]:
