@@ -161,5 +161,7 @@ def test_info_of_a_damaged_model_is_one_line(linmap, dual_dir, tmp_path, damage,
 
 def test_info_of_another_kind_of_model_says_what_it_tells_of(linmap, text_encoder_dir):
     assert_one_line(
-        linmap("info", text_encoder_dir("clip")), "of type 'clip'", "'linear_vision_prefix', 'dual_encoder' and 'decap'"
+        linmap("info", text_encoder_dir("clip")),
+        "of type 'clip'",
+        "'linear_vision_prefix', 'dual_encoder', 'clippo' and 'decap'",
     )

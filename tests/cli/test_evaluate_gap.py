@@ -40,7 +40,9 @@ def test_json_is_one_line_with_the_gap_of_the_models_own_embeddings(evaluate, ph
         "left_out": 0,
         "data": str(captions),
         "split": None,
+        "language": None,
         "model": str(dual_dir),
+        "parameters": sum(part.numel() for part in dual.model.parameters()),
         "plots": [],
     }
 

@@ -52,7 +52,10 @@ def test_json_is_one_line_with_recall_both_ways(evaluate, captions, dual_dir):
         "left_out": 0,
         "data": str(captions),
         "split": None,
+        "overflow": None,
+        "language": None,
         "model": str(dual_dir),
+        "parameters": sum(part.numel() for part in load_dual_encoder(str(dual_dir), "cpu").model.parameters()),
         "plots": [],
     }
 
@@ -153,7 +156,7 @@ def test_folds_are_a_mean_over_equal_parts(evaluate, captions, photos):
     ("folds", "words"), [(2, "3 photos do not divide into 2 equal parts"), (3, "3 photos in 3 parts are 1 each")]
 )
 def test_folds_that_do_not_divide_are_said_before_the_model_is_loaded(evaluate, monkeypatch, folds, words):
-    monkeypatch.setattr("linmap.cli.dual_encoders.load_dual_encoder", None)
+    monkeypatch.setattr("linmap.cli.dual_encoders.load_comparing", None)
     ran = evaluate("--folds", folds)
     assert (ran.code, ran.out) == (2, "")
     assert words in ran.err

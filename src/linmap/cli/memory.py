@@ -84,7 +84,7 @@ def build(
     """
     from linmap.cli.dual_encoders import announce, load_dual_encoder
 
-    shown = announce(model, device)
+    shown = announce(model, device, drawing=False)
     from linmap.data.left_out import LeftOut
     from linmap.data.sentences import read_sentences, require_sources
     from linmap.decap.memory_building import build_memory, source_facts

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAPTIONER",
+    "CLIPPO",
     "COMPARING",
     "DECAP",
     "DUAL_ENCODER",
@@ -38,7 +39,8 @@ __all__ = [
 CAPTIONER = "linear_vision_prefix"
 DECAP = "decap"
 DUAL_ENCODER = "dual_encoder"
-COMPARING = (DUAL_ENCODER, "clip", "siglip")
+CLIPPO = "clippo"
+COMPARING = (DUAL_ENCODER, CLIPPO, "clip", "siglip")
 """Kinds of models that compare photos with texts, and write none."""
 
 CAPTIONING = {CAPTIONER: "--model", DECAP: "--decap"}

@@ -47,21 +47,21 @@ class Nearness:
         Raises:
             UnreadableImageError: A photo cannot be read, or not be prepared for this encoder.
         """
-        from linmap.cli.dual_encoders import load_dual_encoder
-        from linmap.dual.embedding import embed_photos, embed_texts
+        from linmap.cli.dual_encoders import embed_texts, load_comparing
+        from linmap.contrastive.embedding import embed_photos
         from linmap.evaluation import clip_prompts, clip_scores, ref_clip_scores
 
-        dual = load_dual_encoder(self.word, self.device)
-        seen = embed_photos(*dual, photos).features
+        comparing = load_comparing(self.word, self.device)
+        seen = embed_photos(comparing.model, comparing.processor, photos).features
         every = [text for texts in captions.values() for text in texts]
-        texts = embed_texts(*dual, clip_prompts(every)).split([len(one) for one in captions.values()])
+        texts = embed_texts(comparing, clip_prompts(every)).split([len(one) for one in captions.values()])
         found: dict[str, dict[str, tuple[float, ...]]] = {label: {} for label in captions}
         if "CLIPScore" in metrics:
             for of, said in zip(found.values(), texts, strict=True):
                 score = clip_scores(seen, said, encoder=self.name)
                 of[score.name] = score.per_image
         if "RefCLIPScore" in metrics:
-            theirs = embed_texts(*dual, clip_prompts([text for one in references for text in one]))
+            theirs = embed_texts(comparing, clip_prompts([text for one in references for text in one]))
             people = theirs.split([len(one) for one in references])
             for of, said in zip(found.values(), texts, strict=True):
                 score = ref_clip_scores(seen, said, people, encoder=self.name)

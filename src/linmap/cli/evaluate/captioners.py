@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linmap.errors import CaptioningError, ModelNotFoundError
+from linmap.cli.model_names import BUNDLED, named_words
+from linmap.errors import CaptioningError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +32,6 @@ __all__ = [
     "require_features",
     "untrained_encoder",
 ]
-
-BUNDLED = "default"
-NAME = re.compile(r"\w[\w .+-]{0,39}")
-"""What a captioner may be called: it names a file."""
 
 FILES_OF_A_MODEL = (
     "config.json",
@@ -84,36 +80,14 @@ def named_models(words: Sequence[str]) -> list[NamedModel]:
             captioner.
     """
     from linmap.cli.models import model_folder, read_config
-    from linmap.data.text_files import is_folder
 
-    found: dict[str, NamedModel] = {}
-    for given in words or [BUNDLED]:
-        name, equals, word = given.partition("=")
-        if not equals or is_folder(Path(given).expanduser()):
-            name, word = "", given
-        word = word.strip()
-        if not word:
-            raise ModelNotFoundError(f"--model {given} names no model; give --model NAME=MODEL.")
-        name = name.strip() or _name_of(word)
-        if not NAME.fullmatch(name):
-            raise ModelNotFoundError(
-                f"--model {given}: {name!r} cannot name a captioner; take at most 40 letters, digits, blanks, dots, "
-                "plus signs and hyphens: --model NAME=MODEL."
-            )
-        if name.casefold() in found:
-            raise ModelNotFoundError(f"Two captioners are called {name!r}; give each its own name: --model NAME=MODEL.")
+    found = []
+    for name, word in named_words(words or [BUNDLED], "captioner"):
         place = None if word == BUNDLED else word
         folder = model_folder(place)
         read_config(folder)  # a wrong one is said before the hours, not after them
-        found[name.casefold()] = NamedModel(name, place, folder)
-    return list(found.values())
-
-
-def _name_of(word: str) -> str:
-    if word == BUNDLED:
-        return "bundled"
-    last = Path(word).expanduser().resolve().name if word.startswith((".", "~", "/")) else Path(word).name
-    return re.sub(r"[^\w .+-]+", "-", last).strip(" .-")[:40]
+        found.append(NamedModel(name, place, folder))
+    return found
 
 
 def model_digest(folder: Path) -> str:

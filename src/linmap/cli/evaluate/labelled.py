@@ -12,9 +12,9 @@ from linmap.errors import LabelDataError, UnknownNameError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from linmap.cli.dual_encoders import Comparing
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import Labelled
-    from linmap.dual.named import DualEncoder
 
 __all__ = ["classifier_of", "first_of_each", "read_named", "templates_named"]
 
@@ -85,12 +85,12 @@ def templates_named(word: str) -> tuple[str, ...]:
     return lines
 
 
-def classifier_of(dual: DualEncoder, names: Iterable[str], templates: tuple[str, ...]) -> Tensor:
+def classifier_of(comparing: Comparing, names: Iterable[str], templates: tuple[str, ...]) -> Tensor:
     """One unit vector a class, (classes, channels) float32 on the CPU; see `zero_shot_classifier`."""
-    from linmap.dual.embedding import embed_texts
+    from linmap.cli.dual_encoders import embed_texts
     from linmap.evaluation import zero_shot_classifier
 
     def embed(texts: list[str]) -> Tensor:
-        return embed_texts(*dual, texts)
+        return embed_texts(comparing, texts)
 
     return zero_shot_classifier(embed, list(names), templates, batch_size=PROMPTS_AT_ONCE)

@@ -16,6 +16,8 @@ __all__ = [
     "BatchSize",
     "Captioners",
     "Classes",
+    "ClippoName",
+    "ClippoNames",
     "Control",
     "ControlSeed",
     "Data",
@@ -25,6 +27,8 @@ __all__ = [
     "Labels",
     "MaxUnreadable",
     "ModelName",
+    "ModelNames",
+    "PairData",
     "PerClass",
     "Photos",
     "Plot",
@@ -82,6 +86,24 @@ ModelName = Annotated[
         show_default="the bundled dual encoder",
     ),
 ]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="[NAME=]MODEL",
+        help="Folder, organisation/name on the Hub (ours, CLIP or SigLIP), open_clip:NAME/TAG, or default; may be given"
+        " several times.",
+        show_default="the bundled dual encoder",
+    ),
+]
+ClippoName = Annotated[
+    str | None,
+    typer.Option("--clippo", metavar="MODEL", help="The same of a CLIPPO model, in place of --model."),
+]
+ClippoNames = Annotated[
+    list[str] | None,
+    typer.Option("--clippo", metavar="[NAME=]MODEL", help="The same of CLIPPO models, behind those of --model."),
+]
 Captioners = Annotated[
     list[str] | None,
     typer.Option(
@@ -91,6 +113,15 @@ Captioners = Annotated[
     ),
 ]
 Data = Annotated[Path, typer.Option(metavar="FILE", help="Captions: JSON as Flickr8k's, COCO's or Karpathy's.")]
+PairData = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="Captions: JSON as Flickr8k's, COCO's or Karpathy's; in several languages: lines of JSON (.jsonl), as"
+        " Crossmodal-3600's.",
+    ),
+]
 Images = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the photos.")]
 Split = Annotated[str | None, typer.Option(help="Split to measure on.", show_default="all photos")]
 Photos = Annotated[int | None, typer.Option("--limit", min=2, metavar="N", help="Only the first N photos.")]

@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,6 +16,7 @@ from linmap.cli.evaluate.options import (
     AsJson,
     BatchSize,
     Classes,
+    ClippoName,
     Device,
     LabelledImages,
     Labels,
@@ -30,9 +31,9 @@ from linmap.errors import LabelDataError, MissingExtraError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from linmap.cli.dual_encoders import Comparing
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import Labelled
-    from linmap.dual.named import DualEncoder
     from linmap.evaluation import ClassificationScores, ProbeScores, ShotScores
 
 __all__ = ["probe"]
@@ -62,6 +63,7 @@ def probe(
     classes: Classes = None,
     templates: Templates = "imagenet-80",
     model: ModelName = None,
+    clippo: ClippoName = None,
     limit: PerClass = None,
     batch_size: BatchSize = 32,
     max_unreadable: MaxUnreadable = 0,
@@ -73,9 +75,12 @@ def probe(
 
     A logistic regression on the image tower's features, in front of its head; the strength of its regularisation is
     searched for on a held-out part of the training photos as in CLIP's appendix A.3. Zero-shot classification of the
-    same test photos stands beside it where the model has a text tower. The plot shows the search; those of the
-    confusion and, with --shots, of the few photos get -confusion and -shots behind their names. Needs scikit-learn:
-    python -m pip install 'linmap\\[eval]'.
+    same test photos stands beside it where the model reads texts. With [bold]--shots[/bold] the probe on a few photos
+    is fitted in two ways: by logistic regression, its strength chosen on further photos, and by least squares with one
+    strength for all, which is the "10-shot" of the CLIPPO paper. The plot shows the search; those of the confusion and
+    of the few photos get -confusion and -shots behind their names.
+
+    Needs scikit-learn: python -m pip install 'linmap\\[eval]'.
 
     [bold]Examples[/bold]
 
@@ -84,17 +89,20 @@ def probe(
       linmap evaluate probe --images train/ --test-images test/ --shots 1 --shots 4 --shots 16 --plot probe.png
 
       linmap evaluate probe --images photos/ --labels train.csv --test-labels test.csv --json
+
+      linmap evaluate probe --images train/ --test-images test/ --clippo runs/clippo --shots 10
     """
     if find_spec("sklearn") is None:  # before the hours, not after them
         raise MissingExtraError("scikit-learn", extra="eval")
-    from linmap.cli.dual_encoders import announce, load_dual_encoder
+    from linmap.cli.evaluate.compared import one_model
 
-    shown = announce(model, device)
+    measured = one_model(model, clippo, device)
+    from linmap.cli.dual_encoders import load_comparing, reads_texts
     from linmap.cli.evaluate.labelled import first_of_each, read_named, templates_named
     from linmap.cli.evaluate.output import confusion_is_drawn, plot_files
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import read_labelled
-    from linmap.evaluation import linear_probe, n_shot
+    from linmap.evaluation import least_squares_shots, linear_probe, n_shot
 
     prompts = templates_named(templates)
     if plot is not None:
@@ -108,16 +116,19 @@ def probe(
         train, test = first_of_each(given, limit), first_of_each(tested, limit)
         _warn_of_photos_in_both(train, test)
     draws_confusion = confusion_is_drawn(plot, len(names))
-    dual = load_dual_encoder(model, device, texts=False)
-    seen = _features(dual, train, list(names), unreadable, batch_size)
-    met = _features(dual, test, list(names), unreadable, batch_size)
+    comparing = load_comparing(measured.word, device, texts=False)
+    seen = _features(comparing, train, list(names), unreadable, batch_size)
+    met = _features(comparing, test, list(names), unreadable, batch_size)
     shown_names = list(names.values())
     found = linear_probe(*seen, *met, class_names=shown_names, seed=seed)
-    few: tuple[ShotScores, ...] = ()
+    few = FewShots()
     if shots:
-        draws = range(seed, seed + DRAWS)
-        few = n_shot(*seen, *met, shots=sorted(set(shots)), seeds=draws, class_names=shown_names)
-    beside = None if dual.model.text_encoder is None else _zero_shot(dual, met, shown_names, prompts)
+        draws, counts = range(seed, seed + DRAWS), sorted(set(shots))
+        few = FewShots(
+            n_shot(*seen, *met, shots=counts, seeds=draws, class_names=shown_names),
+            least_squares_shots(*seen, *met, shots=counts, seeds=draws, class_names=shown_names),
+        )
+    beside = _zero_shot(comparing, met, shown_names, prompts) if reads_texts(comparing) else None
     facts = {
         "test_share": test_share if test_images is None and test_labels is None else None,
         "seed": seed,
@@ -127,9 +138,16 @@ def probe(
         "labels": None if labels is None else str(labels),
         "test_images": None if test_images is None else str(test_images),
         "test_labels": None if test_labels is None else str(test_labels),
-        "model": shown,
+        "model": measured.shown,
     }
     _write(found, few, beside, list(names), facts, templates, draws_confusion, plot=plot, as_json=as_json)
+
+
+class FewShots(NamedTuple):
+    """Probes on a few photos, one a number of photos, fitted in two ways to the same ones."""
+
+    logistic: tuple[ShotScores, ...] = ()
+    least_squares: tuple[ShotScores, ...] = ()
 
 
 def held_out(labelled: list[Labelled], share: float, seed: int) -> tuple[list[Labelled], list[Labelled]]:
@@ -166,18 +184,19 @@ def _warn_of_photos_in_both(train: list[Labelled], test: list[Labelled]) -> None
 
 
 def _features(
-    dual: DualEncoder, labelled: list[Labelled], labels: list[str], unreadable: UnreadableImages, batch_size: int
+    comparing: Comparing, labelled: list[Labelled], labels: list[str], unreadable: UnreadableImages, batch_size: int
 ) -> tuple[Tensor, list[int]]:
     """(readable photos, image_feature_dim) in front of the head, and the class of each as a row of `labels`."""
+    from linmap.contrastive.embedding import photo_features
     from linmap.data.labels import class_targets
-    from linmap.dual.embedding import photo_features
 
-    found = photo_features(*dual, [one.image for one in labelled], unreadable=unreadable, batch_size=batch_size)
+    photos = [one.image for one in labelled]
+    found = photo_features(comparing.model, comparing.processor, photos, unreadable=unreadable, batch_size=batch_size)
     return found.features, class_targets([labelled[row] for row in found.rows], labels)
 
 
 def _zero_shot(
-    dual: DualEncoder, met: tuple[Tensor, list[int]], names: list[str], prompts: tuple[str, ...]
+    comparing: Comparing, met: tuple[Tensor, list[int]], names: list[str], prompts: tuple[str, ...]
 ) -> ClassificationScores:
     """The test photos classified by the names of the classes."""
     import torch
@@ -187,13 +206,13 @@ def _zero_shot(
 
     features, targets = met
     with torch.inference_mode():
-        embeddings = dual.model.get_image_features(image_features=features).cpu()
-    return classification_scores(classify(embeddings, classifier_of(dual, names, prompts)), targets, names)
+        embeddings = comparing.model.get_image_features(image_features=features).cpu()
+    return classification_scores(classify(embeddings, classifier_of(comparing, names, prompts)), targets, names)
 
 
 def _write(
     found: ProbeScores,
-    few: tuple[ShotScores, ...],
+    few: FewShots,
     beside: ClassificationScores | None,
     labels: list[str],
     facts: dict[str, Any],
@@ -218,13 +237,8 @@ def _write(
         "sweep": [[strength, round(accuracy, 2)] for strength, accuracy in found.sweep],
         "unconverged": found.unconverged,
         "shots": [
-            {
-                "shots": row.shots,
-                "mean": round(row.mean, 2),
-                "spread": round(row.spread, 2),
-                "accuracies": [round(accuracy, 2) for accuracy in row.accuracies],
-            }
-            for row in few
+            {**_shot_facts(row), "least_squares": _shot_facts(other)}
+            for row, other in zip(few.logistic, few.least_squares, strict=True)
         ],
         "zero_shot": beside
         and {
@@ -252,7 +266,17 @@ def _write(
     plots = {"": lambda path: plot_sweep(found, path)}
     if draws_confusion:
         plots["-confusion"] = lambda path: plot_confusion(scores, path)
-    if few:
-        lines += ["On a few photos of each class:", shots_table(few)]
-        plots["-shots"] = lambda path: plot_shots(few, path)
+    if few.logistic:
+        lines += ["On a few photos of each class, logistic regression:", shots_table(few.logistic)]
+        lines += ["On the same photos, least squares as in big_vision's papers:", shots_table(few.least_squares)]
+        plots["-shots"] = lambda path: plot_shots(few.logistic, path, few.least_squares)
     write(report, lines, plots, plot=plot, as_json=as_json)
+
+
+def _shot_facts(row: ShotScores) -> dict[str, Any]:
+    return {
+        "shots": row.shots,
+        "mean": round(row.mean, 2),
+        "spread": round(row.spread, 2),
+        "accuracies": [round(accuracy, 2) for accuracy in row.accuracies],
+    }

@@ -11,6 +11,7 @@ from linmap.cli.evaluate.options import (
     AsJson,
     BatchSize,
     Classes,
+    ClippoName,
     Device,
     LabelledImages,
     Labels,
@@ -25,9 +26,9 @@ from linmap.errors import LabelDataError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from linmap.cli.dual_encoders import Comparing
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import Labelled
-    from linmap.dual.named import DualEncoder
 
 __all__ = ["zero_shot"]
 
@@ -44,6 +45,7 @@ def zero_shot(
         ),
     ] = None,
     model: ModelName = None,
+    clippo: ClippoName = None,
     limit: PerClass = None,
     batch_size: BatchSize = 32,
     max_unreadable: MaxUnreadable = 0,
@@ -56,7 +58,7 @@ def zero_shot(
     Every name is put into every template; the mean of these embeddings, normalised, is the class, and a photo goes to
     the nearest one (CLIP, section 3.1). Beside the accuracy stand chance (guessing evenly) and majority (always the
     most frequent class). With [bold]--shift[/bold] the same classifier meets further test sets, and what it loses on
-    each is named; the plot of that gets -shift behind its name.
+    each is named; the plot of that gets -shift behind its name. A CLIPPO model reads the prompts as pictures.
 
     [bold]Examples[/bold]
 
@@ -65,10 +67,14 @@ def zero_shot(
       linmap evaluate zero-shot --images photos/ --labels labels.csv --classes names.json --plot confusion.png
 
       linmap evaluate zero-shot --images photos/ --shift sketches/ --shift night=photos-at-night/ --json
-    """
-    from linmap.cli.dual_encoders import announce, load_dual_encoder
 
-    shown = announce(model, device)
+      linmap evaluate zero-shot --images photos/ --clippo runs/clippo --templates plain
+    """
+    from linmap.cli.evaluate.compared import one_model
+
+    measured = one_model(model, clippo, device)
+    shown = measured.shown
+    from linmap.cli.dual_encoders import load_comparing
     from linmap.cli.evaluate.labelled import classifier_of, first_of_each, read_named, templates_named
     from linmap.cli.evaluate.output import class_rows, confusion_is_drawn, plot_files, write
     from linmap.data.images import UnreadableImages
@@ -93,10 +99,10 @@ def zero_shot(
     for name, folder in folders.items():
         sets[name] = read_labelled(folder, classes=names, unreadable=unreadable)
     draws_confusion = confusion_is_drawn(plot, len(names))
-    dual = load_dual_encoder(model, device)
-    classifier = classifier_of(dual, names.values(), prompts)
+    comparing = load_comparing(measured.word, device)
+    classifier = classifier_of(comparing, names.values(), prompts)
     seen = {
-        name: _embedded(dual, first_of_each(labelled, limit), list(names), unreadable, batch_size)
+        name: _embedded(comparing, first_of_each(labelled, limit), list(names), unreadable, batch_size)
         for name, labelled in sets.items()
     }
 
@@ -165,11 +171,12 @@ def _folders(words: list[str], first: Path) -> dict[str, Path]:
 
 
 def _embedded(
-    dual: DualEncoder, labelled: list[Labelled], labels: list[str], unreadable: UnreadableImages, batch_size: int
+    comparing: Comparing, labelled: list[Labelled], labels: list[str], unreadable: UnreadableImages, batch_size: int
 ) -> tuple[Tensor, list[int]]:
     """(readable photos, channels), and the class of each as a row of `labels`."""
+    from linmap.contrastive.embedding import embed_photos
     from linmap.data.labels import class_targets
-    from linmap.dual.embedding import embed_photos
 
-    found = embed_photos(*dual, [one.image for one in labelled], unreadable=unreadable, batch_size=batch_size)
+    photos = [one.image for one in labelled]
+    found = embed_photos(comparing.model, comparing.processor, photos, unreadable=unreadable, batch_size=batch_size)
     return found.features, class_targets([labelled[row] for row in found.rows], labels)

@@ -33,7 +33,7 @@ def info(
 ) -> None:
     """Show what a model is made of: what is frozen, from where, how big, and what was trained.
 
-    Of a model that captions, of a dual encoder, or of a DeCap model with its support memory. The frozen parts are named
+    Of a model that captions, a dual encoder, a CLIPPO model, or a DeCap model with its memory. Frozen parts are named
     by library, id, revision, licence and the sha256 of their weight file; they are neither loaded nor fetched.
 
     [bold]Examples[/bold]
@@ -47,15 +47,15 @@ def info(
       linmap info default-decap
     """
     from linmap.cli.messages import quiet_libraries
-    from linmap.cli.models import CAPTIONER, DECAP, DUAL_ENCODER, config_in, one_line
+    from linmap.cli.models import CAPTIONER, CLIPPO, DECAP, DUAL_ENCODER, config_in, one_line
 
     folder = _folder(model)
     written = config_in(folder)
     kind = written.get("model_type")
-    if kind not in (CAPTIONER, DUAL_ENCODER, DECAP):
+    if kind not in (CAPTIONER, DUAL_ENCODER, CLIPPO, DECAP):
         raise ModelNotFoundError(
             f"{folder} holds a model of type {kind!r}; linmap info tells of linmap's own, {CAPTIONER!r}, "
-            f"{DUAL_ENCODER!r} and {DECAP!r}. Name a folder that save_pretrained or linmap train wrote."
+            f"{DUAL_ENCODER!r}, {CLIPPO!r} and {DECAP!r}. Name a folder that save_pretrained or linmap train wrote."
         )
     quiet_libraries()
     with one_line(folder):
@@ -81,8 +81,12 @@ def _folder(model: str | None) -> Path:
 
 def _facts(kind: str, folder: Path, written: dict[str, Any]) -> dict[str, Any]:
     """Everything `linmap info` tells; sizes are in bytes."""
-    from linmap.cli.models import CAPTIONER, DECAP
+    from linmap.cli.models import CAPTIONER, CLIPPO, DECAP
 
+    if kind == CLIPPO:
+        from linmap.cli.info.clippo import clippo_facts
+
+        return clippo_facts(folder, written)
     if kind == DECAP:
         from linmap.cli.info.decap import decap_facts
 

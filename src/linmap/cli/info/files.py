@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from linmap.errors import ProjectionError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Header", "files_in", "frozen_part", "header_of", "json_in", "size_of"]
+__all__ = ["Header", "files_cell", "files_in", "frozen_part", "header_of", "json_in", "megabytes", "size_of"]
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """What safetensors calls the number formats, and what torch does."""
@@ -101,3 +102,13 @@ def json_in(file: Path) -> dict[str, Any]:
     from linmap.cli.models import read_json
 
     return read_json(file) if file.is_file() else {}
+
+
+def files_cell(facts: Mapping[str, Any]) -> str:
+    """The files of a folder with their sizes, one a line."""
+    return "\n".join(f"{megabytes(size):>10}  {name}" for name, size in facts["files"].items())
+
+
+def megabytes(size: int) -> str:
+    """In units of 10^6 bytes; small files in 10^3."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"

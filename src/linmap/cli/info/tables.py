@@ -9,6 +9,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from linmap.cli.info.clippo import PARTS, clippo_use
+from linmap.cli.info.files import files_cell, megabytes
+
 __all__ = ["print_facts"]
 
 ROLES = {
@@ -19,6 +22,11 @@ ROLES = {
     "text_projection": "text head",
     "text_encoder": "text encoder",
     "dual_encoder": "dual encoder",
+    "text_tower": "tower for texts",
+    "text_patch_embedding": "patch embedding for texts",
+    "text_embedding": "token embedding",
+    "projection": "head",
+    "logit_scale": "temperature",
 }
 
 
@@ -36,6 +44,8 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         which = "parts" if "encoder" in facts["trained"] else "frozen parts"
         console.print(_origins(towers, f"Where the {which} come from"))
         console.print(_use(facts))
+    elif facts["kind"] == "clippo":
+        console.print(clippo_use(facts))
     else:
         if towers:
             console.print(_origins(towers, "Where the towers come from"))
@@ -52,11 +62,11 @@ def _parts(facts: Mapping[str, Any]) -> Table:
         if part["parameters"] is None:
             table.add_row(ROLES.get(role, role), state, "not known", "not here", "")
             continue
-        parameters, size = f"{part['parameters']:,}", _megabytes(part["bytes"])
+        parameters, size = f"{part['parameters']:,}", megabytes(part["bytes"])
         table.add_row(ROLES.get(role, role), state, parameters, size, part["dtype"])
     if memory := facts.get("memory"):
         table.add_row(
-            "support memory", f"{memory['captions']:,} captions", "", _megabytes(memory["bytes"]), memory["dtype"]
+            "support memory", f"{memory['captions']:,} captions", "", megabytes(memory["bytes"]), memory["dtype"]
         )
     return table
 
@@ -66,7 +76,8 @@ def _in_order(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     parts = {**facts["frozen"], **facts["trained"]}
     order = ("dual_encoder", "encoder", "projector", "language_model", "adapters", "decoder")
     towers = ("image_encoder", "image_projection", "text_encoder", "text_projection")
-    return [(role, parts[role]) for role in (*order, *towers) if role in parts]
+    names = PARTS if facts["kind"] == "clippo" else (*order, *towers)
+    return [(role, parts[role]) for role in names if role in parts]
 
 
 def _origins(parts: Mapping[str, Mapping[str, Any]], title: str) -> Table:
@@ -109,7 +120,7 @@ def _use(facts: Mapping[str, Any]) -> Table:
     table.add_row("prompt", "not known" if prefix["prompt"] is None else repr(prefix["prompt"]))
     generation = ", ".join(f"{name} {value}" for name, value in facts["generation"].items())
     table.add_row("generation", generation or "as transformers does")
-    table.add_row("files", "\n".join(f"{_megabytes(size):>10}  {name}" for name, size in facts["files"].items()))
+    table.add_row("files", files_cell(facts))
     return table
 
 
@@ -133,7 +144,7 @@ def _decoding(facts: Mapping[str, Any]) -> Table:
     table.add_row("learned with", learned + (f", at most {decap['max_length']} tokens" if decap["max_length"] else ""))
     generation = ", ".join(f"{name} {value}" for name, value in facts["generation"].items())
     table.add_row("generation", generation or "as transformers does")
-    table.add_row("files", "\n".join(f"{_megabytes(size):>10}  {name}" for name, size in facts["files"].items()))
+    table.add_row("files", files_cell(facts))
     return table
 
 
@@ -162,10 +173,5 @@ def _space(facts: Mapping[str, Any]) -> Table:
         bias = "" if space["logit_bias"] is None else f", bias {space['logit_bias']:.2f}"
         table.add_row("temperature", f"{space['temperature']:.4f} (cosines times {space['logit_scale']:.2f}{bias})")
     table.add_row("loss", space["loss"])
-    table.add_row("files", "\n".join(f"{_megabytes(size):>10}  {name}" for name, size in facts["files"].items()))
+    table.add_row("files", files_cell(facts))
     return table
-
-
-def _megabytes(size: int) -> str:
-    """In units of 10^6 bytes; small files in 10^3."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
