@@ -33,6 +33,7 @@ __all__ = [
     "RecipeError",
     "RenderingError",
     "SupportMemoryError",
+    "TextPairError",
     "TooManyUnreadableImagesError",
     "UnavailableDeviceError",
     "UnknownNameError",
@@ -191,6 +192,10 @@ class QuestionDataError(LinmapError, ValueError):
 
 class EvaluationError(LinmapError, ValueError):
     """Embeddings, targets or names cannot be measured as they are; the message says which and what to do."""
+
+
+class TextPairError(LinmapError, ValueError):
+    """Texts that should come in pairs do not."""
 
 
 class MissingExtraError(LinmapError, ImportError):

@@ -21,11 +21,13 @@ from linmap.data.stream_loading import StreamLoader
 from linmap.data.streams import CaptionStream
 from linmap.data.text_files import place_of, read_json
 from linmap.errors import RecipeError, UnreadableImageError
-from linmap.recipes.schema import DataRecipe, Recipe
-from linmap.recipes.trainer import CaptionTrainer
+from linmap.recipes.clippo.schema import ClippoRecipe
+from linmap.recipes.schema import Recipe
+from linmap.recipes.sections import CaptionedPhotosRecipe
+from linmap.recipes.trainer import CaptionTrainer, OrderedTrainer
 from linmap.recipes.validation import Split
 
-__all__ = ["EachPhotoOnce", "StreamedTrainer", "open_stream", "validation_photos"]
+__all__ = ["EachPhotoOnce", "StreamedTrainer", "Streaming", "open_stream", "validation_photos"]
 
 COUNTS = "shards.json"
 ORDER = "stream.json"
@@ -40,7 +42,7 @@ class EachPhotoOnce(UnreadableImages):
         super().leave_out(*(error for error in errors if error.image not in known))
 
 
-def open_stream(recipe: Recipe, unreadable: UnreadableImages, cache: Path) -> CaptionStream:
+def open_stream(recipe: Recipe | ClippoRecipe, unreadable: UnreadableImages, cache: Path) -> CaptionStream:
     """The shards a recipe learns from, counted, as an endless stream.
 
     Args:
@@ -67,7 +69,7 @@ def open_stream(recipe: Recipe, unreadable: UnreadableImages, cache: Path) -> Ca
     return stream
 
 
-def validation_photos(recipe: Recipe, unreadable: UnreadableImages) -> Split:
+def validation_photos(recipe: Recipe | ClippoRecipe, unreadable: UnreadableImages) -> Split:
     """The first readable photos of the validation shards, as many as the recipe looks at; kept in memory, encoded."""
     shards = caption_shards(recipe.data.validation_captions or recipe.data.captions)
     samples = (sample for shard in shards for sample in read_shard(shard, unreadable, **_cleaning(recipe.data)))
@@ -76,22 +78,34 @@ def validation_photos(recipe: Recipe, unreadable: UnreadableImages) -> Split:
     return Split([photos[row] for row in readable_photos([photo.image for photo in photos], unreadable)], None)
 
 
-class StreamedTrainer(CaptionTrainer):
-    """`CaptionTrainer` that draws from an endless stream; its workers decode and prepare photos.
+class Streaming(OrderedTrainer):
+    """A trainer that draws from an endless stream; its workers decode and prepare photos.
 
     Args:
         stream: What to learn from; counted.
         workers: Worker processes.
-        **kwargs: What `CaptionTrainer` takes.
+        drawn: The stream with other examples between its own, as `StreamLoader` takes one; None: the stream alone.
+        photos: Photos of the stream in a batch of one process; None: all of it.
+        **kwargs: What the trainer takes.
     """
 
-    def __init__(self, *, stream: CaptionStream, workers: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        stream: CaptionStream,
+        workers: int,
+        drawn: Any = None,
+        photos: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(train_dataset=stream, **kwargs)
+        self.drawn = stream if drawn is None else drawn
         self.args.ignore_data_skip = True  # the Trainer's own way is to decode all that is skipped
         self.stream = stream
         self.workers = workers
         self._taken = 0
-        a_step = self.args.gradient_accumulation_steps * self._train_batch_size * self.args.world_size
+        photos = self._train_batch_size if photos is None else photos
+        a_step = self.args.gradient_accumulation_steps * photos * self.args.world_size
         self.add_callback(_Epochs(a_step / stream.count()))
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -133,9 +147,13 @@ class StreamedTrainer(CaptionTrainer):
     def get_train_dataloader(self) -> Any:
         """Batches of this process; they end with the run."""
         collate = cast("Callable[[Sequence[dict[str, Any]]], dict[str, Any]]", self.data_collator)
-        loader = StreamLoader(self.stream, collate, self._train_batch_size, workers=self.workers)
+        loader = StreamLoader(self.drawn, collate, self._train_batch_size, workers=self.workers)
         loader.skip(self._taken)
         return loader
+
+
+class StreamedTrainer(Streaming, CaptionTrainer):
+    """`CaptionTrainer` that draws from an endless stream; see `Streaming`."""
 
 
 class _Epochs(TrainerCallback):
@@ -153,11 +171,11 @@ class _Epochs(TrainerCallback):
         state.epoch = state.global_step * self.a_step
 
 
-def _cleaning(said: DataRecipe) -> dict[str, bool]:
+def _cleaning(said: CaptionedPhotosRecipe) -> dict[str, bool]:
     return {"lowercase": said.lower_case, "strip_final_period": said.strip_final_period}
 
 
-def _count(stream: CaptionStream, file: Path, said: DataRecipe) -> None:
+def _count(stream: CaptionStream, file: Path, said: CaptionedPhotosRecipe) -> None:
     """Takes the counts of shards that have not changed from `file`, counts the others, and keeps all there."""
     kept: dict[str, list[Any]] = {}
     if file.is_file():

@@ -52,7 +52,7 @@ class MixedExamples(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return (0 if self.photos is None else len(self.photos)) + sum(map(len, self.texts))
 
-    def __getitem__(self, drawn: Drawn) -> dict[str, Any]:  # type: ignore[override]
+    def __getitem__(self, drawn: Drawn) -> dict[str, Any]:
         source, row, draw = drawn
         if source != PHOTOS:
             first, second, group = self.texts[source].pair(row, draw)

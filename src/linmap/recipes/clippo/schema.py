@@ -117,7 +117,7 @@ class TextPairsRecipe:
 
     Args:
         kind: `captions`: two captions of one photo. `sentences`: two sentences that follow one another in a text.
-            `translations`: a sentence in two languages. `word_dropout`: a sentence and itself, words left out of both.
+            `translations`: a sentence in two languages. `word_dropout`: a sentence and itself with words left out.
         share: Share of the pairs of each batch.
         source: `sentences`: texts, as `linmap.data.text_pairs.read_documents` takes them; `translations`: a TSV file;
             `word_dropout`: sentences, as `linmap.data.sentences.read_sentences` takes them. None, for `captions` and
