@@ -174,13 +174,7 @@ def _loaded_clippo(folder: Path) -> Clippo:
     from linmap.clippo.processing import ClippoProcessor
 
     with one_line(folder):
-        loaded: Any = ClippoModel.from_pretrained(folder, output_loading_info=True)
-        model, found = loaded
-        if missing := sorted(found["missing_keys"]):
-            raise ModelNotFoundError(
-                f"{folder} lacks {len(missing)} weights of its model, such as {missing[0]}. Save or fetch it again."
-            )
-        return Clippo(model, ClippoProcessor.from_pretrained(folder))
+        return Clippo(ClippoModel.from_pretrained(folder), ClippoProcessor.from_pretrained(folder))
 
 
 def _checked_config(folder: Path) -> dict[str, Any]:
