@@ -87,6 +87,15 @@ class ClippoProcessor(ProcessorMixin):
         )
 
     @classmethod
+    def for_questions(cls, model: ClippoPreTrainedModel) -> Self:
+        """Builds the processor of a model that answers questions, which are drawn whatever way it reads texts.
+
+        Args:
+            model: A `ClippoForQuestionAnswering`.
+        """
+        return cls(ClippoImageProcessor(image_size=model.config.image_size), text_renderer=model.config.text_renderer)
+
+    @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Self:  # type: ignore[override]
         """Loads a processor that was saved, with its tokenizer where it has one; arguments as in transformers."""
         config, _ = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
@@ -150,6 +159,8 @@ class ClippoProcessor(ProcessorMixin):
             UnreadableImageError: Names the photo that cannot be read, and why.
             ConfigurationError: There is nothing to prepare.
         """
+        if text_pair is not None and text is None:
+            raise ConfigurationError("text_pair holds second texts; give the first ones as text.")
         if images is None and text is None and questions is None:
             raise ConfigurationError("Give images, text, or both.")
         prepared: dict[str, Any] = {}
@@ -162,8 +173,6 @@ class ClippoProcessor(ProcessorMixin):
         if text is not None:
             pairs = None if text_pair is None else _listed("text_pair", text_pair)
             prepared |= self._read(_listed("text", text), pairs, kwargs)
-        elif text_pair is not None:
-            raise ConfigurationError("text_pair holds second texts; give the first ones as text.")
         return BatchFeature(prepared, tensor_type=return_tensors)
 
     def _asked(self, images: Any, questions: list[str]) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class QuestionCollator:
         """The batch of `examples`.
 
         Args:
-            examples: Each with `"image"` (what `open_photo` opens), `"question"`, and `"answers"`, a list of texts.
+            examples: Each with `"image"` (what `open_photo` opens; None for no photo, the blind control), `"question"`,
+                and `"answers"`, a list of texts.
 
         Returns:
             `pixel_values` (questions, 3, image_size, image_size) float32, and `labels`: (questions,) int64, or where
@@ -102,8 +103,8 @@ class QuestionCollator:
                     f"Example {number} of the batch has no {missing[0]!r}; found {', '.join(example) or 'nothing'}. If "
                     "it was in the dataset, set remove_unused_columns=False in TrainingArguments."
                 )
-        read = [(example, self.unreadable.open(example["image"])) for example in examples]
-        kept = [(example, picture) for example, picture in read if picture is not None]
+        read = [(example, example["image"] and self.unreadable.open(example["image"])) for example in examples]
+        kept = [(example, picture) for example, picture in read if picture is not None or example["image"] is None]
         if not kept:
             raise QuestionDataError(f"None of the {len(examples)} photos of a batch can be read.")
         inputs = self.processor(
