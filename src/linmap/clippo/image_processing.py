@@ -127,11 +127,18 @@ def resize_without_antialias(image: np.ndarray, side: int, height: int | None = 
     across = across[None, :, None]
 
     def row(chosen: np.ndarray) -> np.ndarray:
-        start = image[chosen[:, None], left[None, :]].astype(np.float32)
-        return start + (image[chosen[:, None], right[None, :]].astype(np.float32) - start) * across
+        lines = image.take(chosen, axis=0)
+        start = lines.take(left, axis=1).astype(np.float32)
+        step = lines.take(right, axis=1).astype(np.float32)
+        step -= start
+        step *= across
+        return np.add(start, step, out=step)
 
-    top = row(above)
-    return (top + (row(below) - top) * down[:, None, None]).astype(np.uint8)
+    top, level = row(above), row(below)
+    level -= top
+    level *= down[:, None, None]
+    level += top
+    return level.astype(np.uint8)
 
 
 def scaled_to_unit_range(image: np.ndarray) -> np.ndarray:
