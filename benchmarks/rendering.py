@@ -26,7 +26,7 @@ from benchmarks.captions import CAPTIONS
 from benchmarks.comparison import PAGE, Row, machine, print_table, write_page
 
 TENSORFLOW = 244.6
-"""Texts per CPU second of the original in a tf.data map, parallel, which is faster there (TensorFlow 2.21, AMD EPYC)."""
+"""Texts per CPU second of the original in a parallel tf.data map, the faster kind (TensorFlow 2.21, AMD EPYC)."""
 
 TENSORFLOW_EAGER = 2.8
 """Likewise, called for one text after the other."""
