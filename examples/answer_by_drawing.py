@@ -117,6 +117,7 @@ def main() -> None:
             lr_scheduler_type="cosine",
             warmup_steps=0.1,
             bf16=arguments.bf16,
+            use_cpu=not torch.cuda.is_available(),
             eval_strategy="no" if arguments.quick else "epoch",
             save_strategy="no" if arguments.quick else "epoch",
             save_total_limit=1,

@@ -33,6 +33,7 @@ NAMES = [
     "bleu",
     "cider_d",
     "clip_score",
+    "glue",
     pytest.param("meteor", marks=needs_java),
     "ref_clip_score",
     "rouge_l",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from linmap.evaluation.answerers import AnswererScores
 
 __all__ = ["measure_drawn", "refuse_shots"]
-
-logger = logging.getLogger(__name__)
 
 OF_PROMPTS = ("shots", "dtype", "seed")
 
@@ -98,13 +95,6 @@ def measure_drawn(
     metrics = vqa_metrics_for([one.answers for one in run.questions])
     score_answers(["desk"], [["desk"] * 10], metrics)  # WordNet is fetched before the work, not after it
     shared = {one.photo for one in pool or ()} & set(run.photos)
-    if shared:
-        logger.warning(
-            "%d of the %d photos that are asked about are among those it learned from; hold photos out for a score "
-            "that says something",
-            len(shared),
-            len(run.photos),
-        )
     identity = {"model": model_digest(folder), "questions": facts.pop("digest"), "photos": len(run.photos)}
     written = WrittenAnswers(None if output is None else output / "answers.jsonl", identity)
     scored = answer_drawn(lambda: load_classifier(folder, device), run, written, unreadable)
@@ -127,6 +117,7 @@ def measure_drawn(
         "questions": len(scored),
         "photos": len(dealt),
         "left_out": len(unreadable.errors),
+        "learned_from": len(shared),
         "sets": len(set(dealt.values())),
         "answers": len(answers),
         "model": name,

@@ -64,6 +64,11 @@ def notes(report: Mapping[str, Any]) -> list[str]:
         )
     if report["sets"] > 1:
         lines.append(f"±: standard error over {report['sets']} sets of photos; of a difference, taken in each set")
+    if report["learned_from"]:
+        lines.append(
+            f"{report['learned_from']} of the photos are among those it learned from: hold photos out for scores that "
+            "say something"
+        )
     if report["left_out"]:
         lines.append(f"left out: {report['left_out']} photos that cannot be read, with their questions")
     return lines
