@@ -278,7 +278,7 @@ def test_what_does_not_fit_is_told_for_each_language(evaluate, clippo_dir, spoke
     assert lost["zh"] == {"texts": 0, "characters": 0, "of": sum(len(each["zh"][0]) for each in SPOKEN.values())}
     assert lost["th"]["texts"] == 1
     assert 100 < lost["th"]["characters"] < 200
-    assert "1 of 4 texts do not fit into 64 x 64 pixels" in caplog.text
+    assert "1 of 11 texts do not fit into 64 x 64 pixels" in caplog.text
     ran = evaluate("retrieval", *words, data=spoken)
     assert "texts cut" in ran.out
     assert "mean of 3" in ran.out

@@ -33,7 +33,7 @@ def plot_caption_scores(
     for number, (name, scores) in enumerate(rows.items()):
         there = [place for place, column in enumerate(columns) if column in scores]
         places = np.array(there) + (number - (len(rows) - 1) / 2) * width
-        colour = "lightgrey" if name == "blind" else None
+        colour = "lightgrey" if name in ("blind", "chance") else None
         heights = [scores[columns[place]] for place in there]
         bars = axes.bar(places, heights, width=0.92 * width, label=name.replace("$", r"\$"), color=colour)
         axes.bar_label(bars, fmt="%.1f", fontsize=6)

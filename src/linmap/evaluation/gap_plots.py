@@ -82,12 +82,12 @@ def plot_gaps(models: Mapping[str, GapPairs], path: str | Path) -> None:
         raise EvaluationError("There is no model to draw; give at least one.")
     columns = min(IN_A_ROW, len(models))
     rows = -(-len(models) // columns)
-    figure = new_figure(3.2 * columns + 0.6, 3.4 * rows + 0.2)
+    figure = new_figure(3.2 * columns + 0.6, 3.6 * rows + 0.5)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, pairs) in zip(panels, models.items(), strict=False):
         said = _draw(axes, pairs)
         axes.set_title(f"{name}\n{said}".replace("$", r"\$"), fontsize=9)
-        axes.set_aspect("equal")
+        axes.set_box_aspect(1)
     drawn = panels[: len(models)]
     reach = 1.05 * max(abs(end) for axes in drawn for end in (*axes.dataLim.intervalx, *axes.dataLim.intervaly))
     for axes in drawn:

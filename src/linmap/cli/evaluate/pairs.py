@@ -84,6 +84,7 @@ def embed_pairs(
         batch_size: Photos at a time.
         captions_each: Of each photo only the first so many captions; None takes all.
     """
+    from linmap.cli.dual_encoders import embed_texts
     from linmap.contrastive.embedding import embed_photos
 
     every = list(dict.fromkeys(record.image for records in captioned.values() for record in records))
@@ -92,10 +93,23 @@ def embed_pairs(
     there = _with_enough(
         {language: [one for one in records if one.image in rows] for language, records in captioned.items()}
     )
+    pairs = {
+        language: [(row, caption) for row, record in enumerate(kept) for caption in record.captions[:captions_each]]
+        for language, kept in there.items()
+    }
+    every_text = [caption for of in pairs.values() for _, caption in of]
+    texts = embed_texts(comparing, every_text).split([len(of) for of in pairs.values()])  # at once: one warning for all
     embedded = {}
-    for language, kept in there.items():
-        images = found.features[[rows[record.image] for record in kept]]
-        embedded[language] = _with_captions(comparing, kept, images, captions_each)
+    for (language, kept), embeddings in zip(there.items(), texts, strict=True):
+        captions = [caption for _, caption in pairs[language]]
+        embedded[language] = EmbeddedPairs(
+            photos=[record.image for record in kept],
+            images=found.features[[rows[record.image] for record in kept]],
+            captions=captions,
+            texts=embeddings,
+            image_of_text=[row for row, _ in pairs[language]],
+            lost=_lost(comparing, captions),
+        )
     return embedded
 
 
@@ -127,26 +141,14 @@ def embed_behind_random_encoder(comparing: Comparing, photos: list[Photo], *, se
         setattr(model, part, trained)
 
 
-def _with_captions(
-    comparing: Comparing, kept: list[Captioned], images: Tensor, captions_each: int | None
-) -> EmbeddedPairs:
-    from linmap.cli.dual_encoders import Clippo, embed_texts
+def _lost(comparing: Comparing, captions: list[str]) -> LostText | None:
+    from linmap.cli.dual_encoders import Clippo
 
-    pairs = [(row, caption) for row, record in enumerate(kept) for caption in record.captions[:captions_each]]
-    captions = [caption for _, caption in pairs]
-    lost = None
-    if isinstance(comparing, Clippo):
-        from linmap.clippo.embedding import lost_text
+    if not isinstance(comparing, Clippo):
+        return None
+    from linmap.clippo.embedding import lost_text
 
-        lost = lost_text(comparing.processor, captions)
-    return EmbeddedPairs(
-        photos=[record.image for record in kept],
-        images=images,
-        captions=captions,
-        texts=embed_texts(comparing, captions),
-        image_of_text=[row for row, _ in pairs],
-        lost=lost,
-    )
+    return lost_text(comparing.processor, captions)
 
 
 def _untrained(trained: ImageEncoder, seed: int) -> ImageEncoder:
