@@ -78,7 +78,7 @@ def glue_score(predictions: Sequence[float], references: Sequence[float], task: 
 
 def _score(name: str, found: np.ndarray, right: np.ndarray) -> float:
     try:
-        from scipy.stats import pearsonr, spearmanr
+        from scipy.stats import pearsonr, spearmanr  # type: ignore[import-untyped]
         from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
     except ImportError as error:
         raise MissingExtraError("scikit-learn", extra="eval") from error
