@@ -28,7 +28,7 @@ _HOME = {
     "ClippoProcessor": "linmap.clippo.processing",
     "ClippoForSequenceClassification": "linmap.clippo.classification",
     "ClippoForQuestionAnswering": "linmap.clippo.question_answering",
-    "render_text": "linmap.clippo.rendering",
+    "render_text": "linmap.rendering",
     "ImageEncoder": "linmap.encoders",
     "ImageEncoderConfig": "linmap.encoders",
     "load_encoder": "linmap.encoders",

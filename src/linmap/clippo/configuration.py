@@ -11,8 +11,8 @@ from typing import Any
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.auto.configuration_auto import AutoConfig
 
-from linmap.clippo.rendering import render_text
 from linmap.errors import ConfigurationError, UnknownNameError
+from linmap.rendering.text import render_text
 
 __all__ = ["SHARING", "TEXT_INPUTS", "ClippoConfig"]
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from linmap.clippo.rendering import render_text
 from linmap.errors import RenderingError
+from linmap.rendering.text import render_text
 
 __all__ = ["DrawnPairs", "draw_in_rows", "draw_pairs", "rows_of"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from linmap.clippo.pixels import tower_pixels
-from linmap.clippo.rendering import render_text
 from linmap.contrastive.embedding import embed_features, embed_photos, encode_each_once, photo_features
+from linmap.rendering.text import render_text
 
 if TYPE_CHECKING:
     from linmap.clippo.modeling import ClippoModel

@@ -18,11 +18,11 @@ from linmap import encoders
 from linmap.cards import write_model_card
 from linmap.clippo.configuration import ClippoConfig
 from linmap.clippo.pixels import tower_pixels
-from linmap.clippo.rendering import render_text
 from linmap.clippo.towers import TokenEmbedding, build_tower, embed_patches, pooled, sizes_of_vit, start_from_vit
 from linmap.contrastive.gradient_caching import embedded_in_parts
 from linmap.contrastive.losses import softmax_loss
 from linmap.errors import ConfigurationError
+from linmap.rendering.text import render_text
 from linmap.weights.repositories import SharedOnHub, upload
 
 __all__ = ["ClippoModel", "ClippoOutput", "ClippoPreTrainedModel"]

@@ -16,9 +16,9 @@ from linmap.clippo.drawn_questions import draw_questions
 from linmap.clippo.drawn_rows import draw_pairs
 from linmap.clippo.image_processing import ClippoImageProcessor, scaled_to_unit_range
 from linmap.clippo.pixels import tower_pixels
-from linmap.clippo.rendering import render_text
 from linmap.data.pictures import pictures_in_order
 from linmap.errors import ConfigurationError
+from linmap.rendering.text import render_text
 
 if TYPE_CHECKING:
     from linmap.clippo.modeling import ClippoPreTrainedModel

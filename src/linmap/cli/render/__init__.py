@@ -14,7 +14,7 @@ from linmap.cli.render.pictures import check_output, contact_sheet, is_folder, w
 from linmap.errors import ModelNotFoundError, RenderingError
 
 if TYPE_CHECKING:
-    from linmap.clippo.glyphs import Glyphs
+    from linmap.rendering.glyphs import Glyphs
 
 __all__ = ["register"]
 
@@ -125,7 +125,7 @@ def render(
     if not words:
         raise RenderingError("There is nothing to draw: give texts, or a file of them with --lines FILE.")
     check_output(output, len(words), size)
-    from linmap.clippo.glyphs import Glyphs, unifont
+    from linmap.rendering.glyphs import Glyphs, unifont
 
     glyphs = Glyphs.from_hex(font, upper) if font or upper else unifont()
     cut, hidden = _draw(words, output, size, given, glyphs)
@@ -142,7 +142,7 @@ def _draw(
     words: Sequence[str | bytes], output: Path, size: int, settings: dict[str, Any], glyphs: Glyphs
 ) -> tuple[list[int], list[int]]:
     """Draws and writes; returns for each text how many characters are cut, and how many hidden."""
-    from linmap.clippo.rendering import render_text
+    from linmap.rendering.text import render_text
 
     if not is_folder(output):
         images, overflow = render_text(words, size, glyphs=glyphs, return_overflow=True, **settings)

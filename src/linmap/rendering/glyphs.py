@@ -105,7 +105,7 @@ def unifont() -> Glyphs:
 
 
 def _carried() -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    return _parsed(lzma.decompress((files("linmap.clippo") / _FONT).read_bytes()), _FONT)
+    return _parsed(lzma.decompress((files("linmap.rendering") / _FONT).read_bytes()), _FONT)
 
 
 def _unpacked(path: Path) -> bytes:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linmap.clippo import rendering
-from linmap.clippo.cells import area_resized
-from linmap.clippo.glyphs import Glyphs, unifont
-from linmap.clippo.rendering import render_text
 from linmap.errors import RenderingError
+from linmap.rendering import text as rendering
+from linmap.rendering.cells import area_resized
+from linmap.rendering.glyphs import Glyphs, unifont
+from linmap.rendering.text import render_text
 
 fuzzed = settings(
     deadline=None,

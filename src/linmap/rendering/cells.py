@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from linmap.clippo.glyphs import CELL
+from linmap.rendering.glyphs import CELL
 
 __all__ = ["Trimmed", "area_resized", "trimmed"]
 

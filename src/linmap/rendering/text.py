@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple, TypedDict, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from linmap.clippo.cells import Trimmed, area_resized, trimmed
-from linmap.clippo.glyphs import CELL, Glyphs, unifont
 from linmap.errors import RenderingError
+from linmap.rendering.cells import Trimmed, area_resized, trimmed
+from linmap.rendering.glyphs import CELL, Glyphs, unifont
 
 __all__ = ["Overflow", "TextSettings", "render_text"]
 

@@ -11,8 +11,8 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from linmap.clippo.glyphs import Glyphs, unifont
 from linmap.errors import FontError
+from linmap.rendering.glyphs import Glyphs, unifont
 
 UNIFONT = "unifont-15.0.01"
 LETTER = "0041:0000000018242442427E424242420000"
@@ -24,7 +24,7 @@ def _columns(glyphs: Glyphs, characters: str) -> np.ndarray:
 
 
 def test_the_font_in_the_package_is_debians_to_the_byte():
-    packed = (files("linmap.clippo") / f"{UNIFONT}.hex.xz").read_bytes()
+    packed = (files("linmap.rendering") / f"{UNIFONT}.hex.xz").read_bytes()
     assert hashlib.sha256(packed).hexdigest() == "eaa8839e77ffbd026fdd05479138bcee6ee3bea964d2566e7f5acc3b84acaa93"
     font = lzma.decompress(packed)
     assert hashlib.sha256(font).hexdigest() == "fe93c0df9a69e71df0fcf9e71af3adab3c85a393b1a3cae1eb32f69880fc1841"
@@ -32,7 +32,7 @@ def test_the_font_in_the_package_is_debians_to_the_byte():
 
 
 def test_the_fonts_licences_lie_beside_it():
-    words = (files("linmap.clippo") / f"{UNIFONT}.LICENSE.txt").read_text(encoding="utf-8")
+    words = (files("linmap.rendering") / f"{UNIFONT}.LICENSE.txt").read_text(encoding="utf-8")
     for part in (
         "SIL OPEN FONT LICENSE Version 1.1",
         "GNU GENERAL PUBLIC LICENSE",
@@ -51,7 +51,7 @@ def test_the_font_is_read_once_a_process_and_in_a_moment():
 
 
 def test_every_bitmap_of_the_font_is_as_its_line_says():
-    lines = lzma.decompress((files("linmap.clippo") / f"{UNIFONT}.hex.xz").read_bytes()).decode().splitlines()
+    lines = lzma.decompress((files("linmap.rendering") / f"{UNIFONT}.hex.xz").read_bytes()).decode().splitlines()
     for line in lines[:: len(lines) // 500]:
         code, digits = line.split(":")
         rows = [digits[at : at + len(digits) // 16].ljust(4, "0") for at in range(0, len(digits), len(digits) // 16)]
