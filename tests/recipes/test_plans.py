@@ -23,6 +23,7 @@ from linmap.language.outline import outline_language_model, tokenizer_at_hand
 from linmap.prefix.adapters import behind_mlps
 from linmap.recipes import train
 from linmap.recipes.assembly import assemble_model, outline_model
+from linmap.recipes.clippo.schema import ClippoRecipe
 from linmap.recipes.methods import describe
 from linmap.recipes.needs import decoder_activations, encoder_activations, kept_for_backward, learning
 from linmap.recipes.recipe import load_recipe, packaged_recipes, recipe_from_dict
@@ -75,7 +76,8 @@ def test_every_packaged_recipe_prints_its_plan_without_network_cache_or_data(
 ) -> None:
     plan = offline["plans"][name]
     assert plan.startswith(load_recipe(name).description)
-    for word in ("frozen" if name != "clip" else "trained", "trained", "loaded", "steps"):
+    nothing_frozen = name == "clip" or isinstance(load_recipe(name), ClippoRecipe)
+    for word in ("trained" if nothing_frozen else "frozen", "trained", "loaded", "steps"):
         assert f"\n{word} " in plan
     assert "GiB" in plan
     if name != "blind":
@@ -101,6 +103,25 @@ def test_a_row_of_the_paper_s_table_has_its_tokens_and_its_width(
     recipe = load_recipe(name)
     assert (recipe.training.learning_rate, recipe.training.betas) == (8e-4, (0.9, 0.95))
     assert (recipe.model.prompt, recipe.model.training_prompt) == ("A picture of", "")
+
+
+@pytest.mark.parametrize("share", [25, 50, 75, 100])
+def test_a_clippo_with_c4_has_the_paper_s_batch_schedule_and_share(share: int, offline: dict[str, Any]) -> None:
+    plan = offline["plans"][f"clippo-{share}c4"]
+    assert f"\n         {10_240 * share // 100:,} sentences of c4/en" in plan
+    assert f"batch    {10_240 - 10_240 * share // 100:,} photos with a caption" in plan
+    assert "steps    250,000 of 10,240 pairs" in plan
+    assert "rate     0.001 with adafactor, inverse_sqrt after 10,000 steps of warm-up, cooldown of 10,000" in plan
+    assert "start: timm:vit_base_patch16_224.augreg_in21k" in plan
+
+
+def test_the_models_clippo_is_compared_with_have_the_parts_they_are_known_for(offline: dict[str, Any]) -> None:
+    drawn, one, two = (offline["plans"][name] for name in ("clippo-yfcc", "one-tower-clip", "clip-star"))
+    assert "in all   93,4" in drawn
+    assert "text embedding" not in drawn
+    assert "text embedding of open_clip:ViT-B-32: 37,994,496 parameters" in one
+    assert "text tower" not in one
+    assert "trained  text tower: " in two
 
 
 def test_controls_say_what_they_change(offline: dict[str, Any]) -> None:

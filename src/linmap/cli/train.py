@@ -41,7 +41,7 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train linear maps from captioned photos, or a decoder of text latents from text alone.
+    """Train linear maps, two towers or one from captioned photos, or a decoder of text latents from text alone.
 
     What goes through a frozen part goes through it once, then the rest learns. At every evaluation the output folder
     gets the loss as a picture (loss.png) and captions of a few photos (samples.md), recall both ways (recall.png), or
@@ -56,6 +56,8 @@ def train(
       linmap train limber-clip-rn50x16 --dry-run --set lm=wheel:smollm2-135m-instruct
 
       linmap train linear-dual --output runs/dual --set data.captions=captions.json --set data.images=photos/
+
+      linmap train clippo-flickr8k-text-pairs --output runs/clippo --set data.mirror=false
 
       linmap train decap-flickr8k --output runs/decap --set 'data.texts=[{source: captions.txt}]'
 

@@ -5,6 +5,7 @@ from linmap.data.collation import CaptionCollator
 from linmap.data.images import EncodedPhoto, UnreadableImages, open_photo
 from linmap.data.labels import Labelled, class_targets, labels_of, read_class_names, read_labelled
 from linmap.data.language_captions import read_language_captions
+from linmap.data.mixed_pairs import MixedPairCollator
 from linmap.data.pairs import DualPairCollator, pair_examples, photo_ids
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "DualPairCollator",
     "EncodedPhoto",
     "Labelled",
+    "MixedPairCollator",
     "UnreadableImages",
     "caption_examples",
     "class_targets",

@@ -17,14 +17,15 @@ __all__ = ["describe", "train"]
 def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
     """Trains what the recipe's method trains and writes the model to `output`.
 
-    A linear vision prefix may be trained by several processes (`torchrun -m linmap train …`, accelerate launch): each
-    takes its part of every batch, the first one writes, and the weights are those of one process at the same number of
-    captions a step.
+    A linear vision prefix and CLIPPO may be trained by several processes (`torchrun -m linmap train …`, accelerate
+    launch): each takes its part of every batch, the first one writes, and the weights are those of one process at the
+    same number of captions a step.
 
     The folder then holds the model with its configuration and processor, the recipe as resolved (`recipe.yaml`), the
-    numbers (`training_log.json`), their plots (`loss.png`; of a dual encoder also `recall.png`, of DeCap with photos
-    also `cider_d.png`), its card, and the kept checkpoints in folders of their own; of a prefix also captions on the
-    way (`samples.md`), of DeCap the support memory (`memory`). The weights are those of the best evaluation.
+    numbers (`training_log.json`), their plots (`loss.png`; of a dual encoder and CLIPPO also `recall.png`, of DeCap
+    with photos also `cider_d.png`), its card, and the kept checkpoints in folders of their own; of a prefix and CLIPPO
+    also captions on the way (`samples.md`), of DeCap the support memory (`memory`). The weights are those of the best
+    evaluation.
 
     Args:
         recipe: What to train on what.
@@ -34,7 +35,8 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
         overwrite: Start anew in a folder that holds a run already, which is lost.
 
     Returns:
-        The folder, ready for `from_pretrained` of `LinearVisionPrefixModel`, `DualEncoderModel` or `DeCapModel`.
+        The folder, ready for `from_pretrained` of `LinearVisionPrefixModel`, `DualEncoderModel`, `DeCapModel` or
+        `ClippoModel`.
 
     Raises:
         OutputFolderError: when `output` holds a run and neither `resume` nor `overwrite` says what to do with it, or

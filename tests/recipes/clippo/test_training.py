@@ -106,17 +106,16 @@ def test_every_weight_of_every_variant_learns_with_photos_and_text_pairs(
     assert ClippoProcessor.from_pretrained(tmp_path / "run")(text=["a dog"], return_tensors="pt")
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
 def test_a_killed_run_that_is_resumed_ends_with_bit_equal_weights(
-    clippo_recipe_file: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, optimizer: str
+    clippo_recipe_file: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pairs = [*CAPTIONS, {"kind": "word_dropout", "share": 0.25}]
-    training = {"steps": 24, "optimizer": optimizer, "cooldown_steps": 8, "warmup_steps": 2, "batch_size": 8}
+    training = {"steps": 40, "optimizer": "adafactor", "cooldown_steps": 8, "warmup_steps": 2, "batch_size": 8}
     file = clippo_recipe_file(data={"text_pairs": pairs, "mirror": True}, training=training)
     recipe = load_recipe(file)
     whole = train(recipe, tmp_path / "whole")
     cut = tmp_path / "cut"
-    train_and_kill(file, cut, at=lambda: (cut / "checkpoint-8").exists())
+    train_and_kill(file, cut, at=lambda: len(list(cut.glob("checkpoint-*"))) > 1)
     with caplog.at_level(logging.WARNING, logger="linmap"):
         train(recipe, cut, resume=True)
     assert re.search(r"Resuming from|no complete checkpoint", caplog.text)

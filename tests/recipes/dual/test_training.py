@@ -19,9 +19,9 @@ from linmap.dual.embedding import embed_photos, embed_texts, photo_features
 from linmap.errors import TooManyUnreadableImagesError, UnreadableImageError
 from linmap.evaluation import retrieval_recall
 from linmap.recipes import DualRecipe, train
+from linmap.recipes.contrastive_trainer import ContrastiveTrainer
 from linmap.recipes.dual.arguments import pace_of, training_arguments
 from linmap.recipes.dual.assembly import assemble_model
-from linmap.recipes.contrastive_trainer import ContrastiveTrainer
 from linmap.recipes.methods import describe
 from linmap.recipes.recipe import load_recipe, recipe_from_dict
 from linmap.weights.samples import samples_of
