@@ -115,6 +115,12 @@ def test_a_clippo_with_c4_has_the_paper_s_batch_schedule_and_share(share: int, o
     assert "start: timm:vit_base_patch16_224.augreg_in21k" in plan
 
 
+@pytest.mark.parametrize("name", ["yfcc", "25c4", "50c4", "75c4", "100c4", "one-tower-clip", "clip-star"])
+def test_weights_decay_as_in_the_original_where_the_decay_is_not_multiplied_by_the_learning_rate(name: str) -> None:
+    said = load_recipe(name if name.startswith(("one", "clip")) else f"clippo-{name}").training
+    assert said.learning_rate * said.weight_decay == pytest.approx(1e-4)  # of a weight, in a step at the highest rate
+
+
 def test_the_models_clippo_is_compared_with_have_the_parts_they_are_known_for(offline: dict[str, Any]) -> None:
     drawn, one, two = (offline["plans"][name] for name in ("clippo-yfcc", "one-tower-clip", "clip-star"))
     assert "in all   93,4" in drawn
