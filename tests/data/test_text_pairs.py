@@ -88,7 +88,7 @@ def test_the_same_number_gives_the_same_pair_and_equal_texts_are_one_group() -> 
 
 def test_translations_are_read_and_damaged_lines_are_counted_and_named(tmp_path: Path) -> None:
     file = tmp_path / "pairs.tsv"
-    lines = ["\ufeffa dog\tein Hund", "", "no tab", "three\tof\tthem", "half\t ", "a cat\teine Katze\r"]
+    lines = ["\ufeffa dog\tein Hund", "", "no tab", "three\tof\tthem", "half\t ", "wide\t\u3000", "a cat\teine Katze\r"]
     file.write_bytes("\n".join(lines).encode() + b"\n\xff\xfe\tx\n")
     left_out = LeftOut()
     pairs = read_translations(file, left_out)
@@ -97,7 +97,7 @@ def test_translations_are_read_and_damaged_lines_are_counted_and_named(tmp_path:
         frozenset({"a dog", "ein Hund"}), frozenset({"a cat", "eine Katze"}),
     }  # fmt: skip
     assert {pairs.pair(0, draw).first for draw in range(2)} == {"a dog", "ein Hund"}
-    assert left_out.counts == {"empty": 1, "without two columns": 2, "with an empty column": 1, "undecodable": 1}
+    assert left_out.counts == {"empty": 1, "without two columns": 2, "with an empty column": 2, "undecodable": 1}
     assert left_out.places["without two columns"] == [f"{file}:3", f"{file}:4"]
 
 

@@ -1,4 +1,4 @@
-"""Pairs of texts that mean about the same, for contrastive learning beside photos (arXiv 2212.08045, section 3).
+"""Pairs of texts that mean about the same, for contrastive learning beside photos (arXiv 2212.08045).
 
 Two captions of a photo, two sentences that follow one another, a sentence in two languages, a sentence and itself with
 words left out. What is random about a pair follows from one number, so that a resumed run meets the same pairs.
@@ -240,14 +240,11 @@ def _why_damaged(texts: Sequence[bytes]) -> str | None:
         return "empty"
     if len(texts) != 2:
         return "without two columns"
-    if not all(texts):
-        return "with an empty column"
     try:
-        for text in texts:
-            text.decode()
+        words = [text.decode().strip() for text in texts]  # wide and unbreakable spaces are no text, either
     except UnicodeDecodeError:
         return "undecodable"
-    return None
+    return None if all(words) else "with an empty column"
 
 
 def _grouped(first: str, second: str) -> TextPair:

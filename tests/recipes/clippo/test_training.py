@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,9 +171,15 @@ def test_photos_made_small_beforehand_are_what_the_tower_would_see(
     assert {photo.image.size for photo in made_small(photos, 32)} == {(32, 32)}
 
 
-def test_a_run_of_texts_alone_reads_no_training_photo(clippo_recipe: RecipeMaker, tales: Path, tmp_path: Path) -> None:
-    pairs = [{"kind": "sentences", "share": 1.0, "source": str(tales)}]
-    run = train(made(clippo_recipe(data={"text_pairs": pairs})), tmp_path / "run")
+def test_a_run_of_texts_alone_reads_no_training_photo(
+    clippo_recipe: RecipeMaker, photo_set: Path, tales: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "images"
+    shutil.copytree(photo_set / "images", damaged)
+    for photo in read_captions(photo_set / "captions.json", damaged, "train"):
+        Path(str(photo.image)).write_text("no photo")
+    data = {"text_pairs": [{"kind": "sentences", "share": 1.0, "source": str(tales)}], "images": str(damaged)}
+    run = train(made(clippo_recipe(data={**data, "precompute_features": True})), tmp_path / "run")
     assert log_of(run)["text_pairs"] == {"sentences": 8}
     assert log_of(run)["epochs"] == 0
 

@@ -51,7 +51,9 @@ def train(recipe: ClippoRecipe, output: str | Path, *, resume: bool = False, ove
     if arguments.device.type == "cpu":
         _unfuse(model)
     if recipe.data.precompute_features:
-        learned, chosen_by = learned.made_small(processor.image_size), made_small(chosen_by, processor.image_size)
+        chosen_by = made_small(chosen_by, processor.image_size)
+        if recipe.photo_rows:  # else their captions alone are learned from, and no photo need be there
+            learned = learned.made_small(processor.image_size)
     validation = ClippoValidation(
         model,
         processor,
