@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -161,6 +162,18 @@ def test_what_cannot_be_is_said_before_the_work(evaluate, more, says):
     ran = evaluate(*more)
     assert ran.code == 2
     assert says in " ".join(ran.err.replace("│", " ").split())
+
+
+def test_answers_that_are_one_are_told_before_any_question_is_answered(evaluate, classifier_dir, tmp_path):
+    folder = tmp_path / "classifier"
+    shutil.copytree(classifier_dir, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"id2label": {"0": "desk", "1": "a desk"}, "label2id": {"desk": 0, "a desk": 1}}
+    (folder / "config.json").write_text(json.dumps(config))
+    ran = evaluate("--output", tmp_path / "out", clippo=folder)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "'desk' and 'a desk' are one answer" in ran.err
+    assert not (tmp_path / "out" / "answers.jsonl").exists()
 
 
 def test_a_model_that_answers_nothing_is_refused(evaluate, model_dir, tmp_path):

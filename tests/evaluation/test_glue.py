@@ -41,6 +41,9 @@ def test_whoever_always_says_the_same_has_no_correlation():
         ([], [], "rte", EvaluationError, "0 predictions for 0 references"),
         ([0.4], [1], "rte", EvaluationError, "no whole number: take argmax"),
         ([float("nan")], [1], "stsb", EvaluationError, "no finite number"),
+        (["yes"], [1], "rte", EvaluationError, "no finite number"),
+        ([1], [None], "stsb", EvaluationError, "no finite number"),
+        ([[0.2, 0.8]], [1], "rte", EvaluationError, r"the shape \(1, 2\) .* give one number a row"),
         ([1], [1], "sst", UnknownNameError, r"Unknown task of GLUE 'sst'\. Did you mean 'sst2'\?"),
     ],
 )

@@ -67,7 +67,15 @@ def glue_score(predictions: Sequence[float], references: Sequence[float], task: 
         raise EvaluationError(
             f"{len(predictions)} predictions for {len(references)} references; give one each, and at least one."
         )
-    found, right = (np.asarray(values, dtype=np.float64) for values in (predictions, references))
+    try:
+        found, right = (np.asarray(values, dtype=np.float64) for values in (predictions, references))
+    except (TypeError, ValueError):  # a word, None, or rows of several lengths
+        found = right = np.full(1, np.nan)
+    if found.ndim != 1 or right.ndim != 1:
+        raise EvaluationError(
+            f"Predictions have the shape {found.shape} and references {right.shape}; give one number a row, such as "
+            "the argmax of the logits."
+        )
     if not (np.isfinite(found).all() and np.isfinite(right).all()):
         raise EvaluationError("Some prediction or reference is no finite number; mend it or leave it out.")
     if task != "stsb" and ((found % 1).any() or (right % 1).any()):

@@ -91,6 +91,7 @@ def measure_drawn(
 
     folder = classifier_folder(name)
     answers = answers_in(folder)
+    chosen_among = AnswerSet(answers) if controls else None  # two that are one are refused before the work
     run = drawn_run(asked, limit=limit, controls=controls, batch=batch_size)
     metrics = vqa_metrics_for([one.answers for one in run.questions])
     score_answers(["desk"], [["desk"] * 10], metrics)  # WordNet is fetched before the work, not after it
@@ -104,8 +105,8 @@ def measure_drawn(
         frequent = FrequentAnswers([one.question for one in pool], [one.answers for one in pool])
         rows[FREQUENT] = [frequent.overall] * len(scored)
         rows[FREQUENT_OF_TYPE] = [frequent.of_type(question) for question in questions]
-    if controls:
-        best = AnswerSet(answers).targets(references).argmax(axis=1)
+    if chosen_among is not None:
+        best = chosen_among.targets(references).argmax(axis=1)
         rows[BEST] = [answers[place] for place in best]
     dealt = {photo: number % sets for number, photo in enumerate(dict.fromkeys(one.photo for one in scored))}
     scores = score_answerers(rows, questions, references, metrics, [dealt[one.photo] for one in scored])
