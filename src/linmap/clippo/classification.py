@@ -1,4 +1,4 @@
-"""Sentences classified by the tower that reads them: GLUE by drawing one or two (arXiv 2212.08045, section 4.2)."""
+"""Sentences classified by the tower that reads them: GLUE by drawing one or two (arXiv 2212.08045)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ RENDERER: Mapping[str, Any] = MappingProxyType(
 class ClippoConfig(PreTrainedConfig):
     """One ViT that reads photos and drawn text, and what of it the two share.
 
-    The defaults are the published ViT-B/16. CLIPPO shares everything; section 4.3 of the paper compares it with one
+    The defaults are the published ViT-B/16. CLIPPO shares everything; the paper compares it with one
     that has its own patch embedding or head for text, with 1T-CLIP (`text_input="tokens"`) and with CLIP* (that, and
     `text_tower="own"`).
 

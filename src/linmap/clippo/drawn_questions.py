@@ -1,7 +1,7 @@
-"""Questions drawn above photos: one picture holds both, and one tower reads it (arXiv 2212.08045, section 4.2).
+"""Questions drawn above photos: one picture holds both, and one tower reads it (arXiv 2212.08045).
 
-The paper draws the question at the top of the image; its code for that was never released. Here the question takes as
-many rows as it needs, at most half of the picture, on the background that texts are drawn on. The photo is squashed
+The paper draws question and image together; its code for that was never released. Here the question stands on top, in
+as many rows as it needs, at most half of the picture, on the background that texts are drawn on. The photo is squashed
 into what is left below, as photos are squashed to the tower's square everywhere.
 """
 

@@ -1,7 +1,7 @@
-"""Drawn text counted in rows, and two sentences in one picture, as they are read for GLUE (section 4.2).
+"""Drawn text counted in rows, and two sentences in one picture, as they are read for GLUE (arXiv 2212.08045).
 
-The paper's code for GLUE was never released, and the text of the paper does not say where a second sentence stands;
-the layout here is linmap's own: below the first, one empty row between them.
+The paper's code for GLUE was never released; the layout here is linmap's own: the second sentence stands below the
+first, one empty row between them.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ class ClippoModel(ClippoPreTrainedModel):
     """A tower, a linear head and a temperature; texts are drawn and read as pictures.
 
     With `config.text_input="tokens"` texts are tokenised (1T-CLIP), with `text_tower="own"` a second tower reads them
-    (CLIP*): the models that section 4.3 of the paper compares CLIPPO with, trained alike.
+    (CLIP*): the models that the paper compares CLIPPO with, trained alike.
 
     Args:
         config: Sizes, and what photos and texts share.
@@ -321,7 +321,7 @@ class ClippoModel(ClippoPreTrainedModel):
         return_loss: bool | None = None,
         **kwargs: Any,
     ) -> ClippoOutput:
-        """Compares images with texts, and texts with texts (section 3.2, "co-training").
+        """Compares images with texts, and texts with texts ("co-training").
 
         Args:
             pixel_values: (images, 3, image_size, image_size) in [-1, 1].

@@ -1,4 +1,4 @@
-"""Questions about photos, drawn above them and answered by choosing (arXiv 2212.08045, section 4.2)."""
+"""Questions about photos, drawn above them and answered by choosing (arXiv 2212.08045)."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ __all__ = ["see_images_of"]
 def see_images_of(model: ClippoModel, image_size: int) -> None:
     """Resizes the position embeddings of every tower of `model` that reads pixels, as the original does, in place.
 
-    Fine-tuning at a larger size than the pretraining's is what the paper does for VQA (384 beside 224 pixels). Build
-    the processor anew afterwards: `ClippoProcessor.for_model(model)`.
+    Fine-tuning at a larger size than the pretraining's shows small things of a photo better. Build the processor anew
+    afterwards: `ClippoProcessor.for_model(model)`.
 
     Args:
         model: The model; its configuration follows.

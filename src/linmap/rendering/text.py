@@ -1,4 +1,4 @@
-"""Texts as pictures, as CLIPPO's tower reads them (arXiv 2212.08045, section 3.1): many at once, in NumPy alone.
+"""Texts as pictures, as CLIPPO's tower reads them (arXiv 2212.08045): many at once, in NumPy alone.
 
 Every character is a cell of Unifont's, trimmed to its ink and some columns around it. The cells of a text stand in
 lines, from the upper left corner on; a line ends where the next cell could pass the right edge, also within a word, and

@@ -113,7 +113,7 @@ class ClippoModelRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class TextPairsRecipe:
-    """One kind of text-text pairs (section 3.3 of the paper) and its share of each batch.
+    """One kind of text-text pairs and its share of each batch.
 
     Args:
         kind: `captions`: two captions of one photo. `sentences`: two sentences that follow one another in a text.
