@@ -6,12 +6,13 @@ Example:
     PosixPath('runs/trial')
 """
 
+from linmap.recipes.clippo.schema import ClippoRecipe
 from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.recipe import load_recipe, packaged_recipes
 from linmap.recipes.schema import Recipe
 
-__all__ = ["DeCapRecipe", "DualRecipe", "Recipe", "load_recipe", "packaged_recipes", "train"]
+__all__ = ["ClippoRecipe", "DeCapRecipe", "DualRecipe", "Recipe", "load_recipe", "packaged_recipes", "train"]
 
 
 def __getattr__(name: str) -> object:
