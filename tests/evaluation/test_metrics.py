@@ -171,6 +171,13 @@ def test_the_metric_says_what_it_is(name, load):
     assert "predictions" in metric.inputs_description
 
 
+def test_glue_is_scored_as_no_other_task_than_the_one_that_is_named(load, tmp_path):  # load: its caches
+    with pytest.raises(UnknownNameError, match=r"Unknown task of GLUE 'stbs'\. Did you mean 'stsb'\?"):
+        evaluate.load(metric_path("glue"), "stbs", cache_dir=str(tmp_path))
+    with pytest.raises(UnknownNameError, match=r"Unknown task of GLUE 'default'\. Known: cola, "):
+        evaluate.load(metric_path("glue"), cache_dir=str(tmp_path)).compute(predictions=[1], references=[1])
+
+
 def test_an_unknown_metric_gets_a_suggestion():
     with pytest.raises(UnknownNameError, match=r"Unknown metric 'cider'\. Did you mean 'cider_d'\? Known: bleu, c"):
         metric_path("cider")

@@ -7,6 +7,7 @@ from typing import Any
 import datasets
 import evaluate
 
+from linmap.errors import UnknownNameError
 from linmap.evaluation.glue import GLUE_TASKS, glue_score
 
 _DESCRIPTION = """
@@ -46,8 +47,8 @@ class Glue(evaluate.Metric):
     """GLUE; the configuration is the task."""
 
     def _info(self) -> evaluate.MetricInfo:
-        if self.config_name not in GLUE_TASKS:
-            self.config_name = "mnli"  # `evaluate` calls it "default" where no task is named
+        if self.config_name not in (*GLUE_TASKS, "default"):  # so `evaluate` calls it where no task is named
+            raise UnknownNameError("task of GLUE", self.config_name, GLUE_TASKS)
         kind = datasets.Value("float64" if self.config_name == "stsb" else "int64")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
