@@ -155,7 +155,9 @@ def start_from_vit(tower: VisionTransformer, vit: nn.Module | None) -> None:
         EncoderError: It is another kind of network, or of another shape.
     """
     vit = _plain(vit)
-    positions = vit.pos_embed[:, vit.pos_embed.shape[1] - vit.patch_embed.num_patches :]
+    learned = vit.pos_embed
+    assert learned is not None  # _plain refuses others
+    positions = learned[:, learned.shape[1] - vit.patch_embed.num_patches :]
     given = {
         key: value for key, value in vit.state_dict().items() if key.split(".")[0] in ("patch_embed", "blocks", "norm")
     } | {"pos_embed": resized_positions(positions, tower.patch_embed.grid_size[0])}

@@ -24,7 +24,8 @@ def test_a_method_chooses_the_schema(dual_recipe: RecipeMaker, tiny_recipe: Reci
 
 @pytest.mark.parametrize("method", ["dual_encodr", 3, None, ["dual_encoder"]])
 def test_an_unknown_method_names_those_there_are(dual_recipe: RecipeMaker, method: Any) -> None:
-    with pytest.raises(UnknownNameError, match=r"Unknown method of a recipe .*Known: clippo, decap, dual_encoder, linear_vis"):
+    known = "clippo, decap, dual_encoder, linear_vis"
+    with pytest.raises(UnknownNameError, match=rf"Unknown method of a recipe .*Known: {known}"):
         recipe_from_dict({**dual_recipe(), "method": method})
 
 
