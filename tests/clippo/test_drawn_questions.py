@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from linmap import ClippoProcessor, render_text
@@ -132,6 +133,17 @@ def test_the_processor_draws_as_these_do_and_scales(tmp_path):
     assert np.array_equal(alone[0], pixels[2])
     pair = processor(text="a dog", text_pair="a cat", return_tensors="pt")["text_pixel_values"]
     assert np.allclose(pair[0, 0].numpy(), draw_pairs(["a dog"], ["a cat"], 96, {}).images[0] / 127.5 - 1, atol=1e-6)
+
+
+def test_photos_above_which_questions_stand_may_be_arrays_of_either_order():
+    processor = ClippoProcessor(ClippoImageProcessor(image_size=96))
+    high = np.asarray(PHOTO)
+    first = np.moveaxis(high, -1, 0)
+    given = [PHOTO, high, first, torch.from_numpy(first.copy())]
+    drawn = processor(images=given, questions=["what is it?"] * 4, return_tensors="pt")["pixel_values"]
+    assert len(drawn.flatten(1).unique(dim=0)) == 1
+    with pytest.raises(ConfigurationError, match="An image of float32 came"):
+        processor(images=high.astype(np.float32) / 255, questions="what is it?")
 
 
 def test_what_is_cut_is_counted_once(caplog, monkeypatch):

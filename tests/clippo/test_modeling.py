@@ -9,10 +9,10 @@ import timm
 import torch
 from transformers import AutoConfig, AutoModel
 
-from linmap import ClippoConfig, ClippoModel
+from linmap import ClippoConfig, ClippoModel, ClippoProcessor
 from linmap.clippo.pixels import tower_pixels
 from linmap.clippo.towers import resized_positions
-from linmap.errors import ConfigurationError, EncoderError, UnknownNameError
+from linmap.errors import ConfigurationError, EncoderError, RenderingError, UnknownNameError
 
 from .conftest import KINDS, SMALL, TEXTS, build
 
@@ -189,6 +189,10 @@ def test_positions_keep_their_corners_when_they_are_resized():
         ({"image_size": 50}, r"image_size is 50 and patch_size 16: .* The next smaller size is 48\."),
         ({"num_attention_heads": 3}, "hidden_size is 32 and num_attention_heads 3"),
         ({"projection_dim": 0}, "projection_dim is 0; it must be at least 1"),
+        ({"projection_dim": None}, "projection_dim is None; it must be a whole number"),
+        ({"image_size": "48"}, "image_size is '48'; it must be a whole number"),
+        ({"mini_batch_size": 2.5}, r"mini_batch_size is 2\.5; it must be a whole number"),
+        ({"text_renderer": ["font_size"]}, r"text_renderer is \['font_size'\]; give keyword arguments"),
         ({"text_input": "tokens"}, 'text_input is "tokens", and vocab_size is not known'),
         ({"text_input": "tokens", "vocab_size": 9, "text_patch_embedding": "own"}, "tokens are not drawn"),
         ({"text_tower": "own", "text_patch_embedding": "own"}, "has its own patch embedding already"),
@@ -213,6 +217,20 @@ def test_words_that_are_not_known_are_refused(said, match):
         ClippoConfig(**{**SMALL, **said})
 
 
+def test_settings_of_drawing_are_refused_before_a_text_is_drawn():
+    for settings, match in [
+        ({"font_size": 0}, "font_size=0: give a whole number"),
+        ({"text_brightness": 300}, "text_brightness=300"),
+        ({"lowercase": "no"}, "lowercase='no': give True or False"),
+    ]:
+        with pytest.raises(RenderingError, match=match):
+            ClippoConfig(**SMALL, text_renderer=settings)
+        with pytest.raises(RenderingError, match=match):
+            ClippoProcessor(text_renderer=settings)
+    with pytest.raises(UnknownNameError, match="Unknown setting of text_renderer 'fontsize'"):
+        ClippoProcessor(text_renderer={"fontsize": 8})
+
+
 def test_what_a_model_cannot_read_is_said(pixels):
     drawing, _ = build("clippo")
     reading, _ = build("1t-clip")
@@ -222,6 +240,10 @@ def test_what_a_model_cannot_read_is_said(pixels):
         (lambda: reading(pixel_values=pixels, text_pixel_values=pixels), "This model reads tokens"),
         (lambda: reading.get_text_features(["a"]), "This model reads tokens and draws nothing"),
         (lambda: reading.get_text_features(input_ids=ids.expand(1, 3).repeat(1, 30)), "at most 64 tokens"),
+        (
+            lambda: reading.get_text_features(input_ids=ids, attention_mask=torch.ones(1, 2)),
+            r"attention_mask must say of each token whether it is one, shape \(1, 3\); found \(1, 2\)",
+        ),
         (lambda: drawing.get_text_features(), "Give exactly one of texts"),
         (lambda: drawing.get_image_features(), "Give either pixel_values or image_features"),
         (lambda: drawing.get_image_features(pixels[..., :32]), r"pixel_values must have the shape \(n, 3, 48, 48\)"),

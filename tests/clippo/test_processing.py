@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor
 
-from linmap import ClippoProcessor, render_text
+from linmap import ClippoConfig, ClippoModel, ClippoProcessor, render_text
 from linmap.errors import ConfigurationError, UnreadableImageError
 
-from .conftest import TEXTS, build, small_tokenizer
+from .conftest import SMALL, TEXTS, build, small_tokenizer
 
 
 def test_texts_become_three_equal_channels_of_what_is_drawn():
@@ -56,6 +56,21 @@ def test_tokens_are_padded_and_cut_and_that_is_said(caplog):
     assert "1 of 2 texts are longer than the 8 tokens that the model reads, the longest has 16" in caplog.text
 
 
+def test_of_two_texts_it_is_both_together_that_are_counted(caplog):
+    _, processor = build("1t-clip", max_text_tokens=8)
+    with caplog.at_level(logging.WARNING):
+        tokens = processor(text=["a dog", "a dog"], text_pair=["runs", "a"], return_tensors="pt")
+    assert tokens["attention_mask"].sum(dim=1).tolist() == [8, 6]
+    assert "1 of 2 texts are longer than the 8 tokens that the model reads, the longest has 9" in caplog.text
+
+
+def test_a_text_without_tokens_is_refused_as_its_padding_would_be_read():
+    _, processor = build("1t-clip")
+    for texts in (["", "a dog"], [""]):
+        with pytest.raises(ConfigurationError, match="The text '' has no tokens"):
+            processor(text=texts, return_tensors="pt")
+
+
 def test_what_cannot_be_prepared_is_said(tmp_path):
     _, processor = build("clippo")
     (tmp_path / "no.jpg").write_bytes(b"no photo")
@@ -65,6 +80,10 @@ def test_what_cannot_be_prepared_is_said(tmp_path):
         processor(text=[])
     with pytest.raises(ConfigurationError, match="found 3"):
         processor(text=["a", 3])
+    with pytest.raises(ConfigurationError, match="found 5"):
+        processor(text=5)
+    with pytest.raises(ConfigurationError, match="found b'a dog'"):
+        processor(text=b"a dog")
     with pytest.raises(UnreadableImageError, match=r"no\.jpg"):
         processor(images=[tmp_path / "no.jpg"])
 
@@ -74,3 +93,13 @@ def test_a_tokenizer_belongs_to_a_model_that_reads_tokens():
         ClippoProcessor.for_model(build("clippo")[0], small_tokenizer())
     with pytest.raises(ConfigurationError, match="This model reads tokens: pass the tokenizer"):
         ClippoProcessor.for_model(build("1t-clip")[0])
+
+
+def test_a_tokenizer_of_another_model_is_refused():
+    model = ClippoModel(ClippoConfig(**SMALL, text_input="tokens", vocab_size=9))
+    with pytest.raises(ConfigurationError, match="The tokenizer has 30 tokens and the model reads 9"):
+        ClippoProcessor.for_model(model, small_tokenizer())
+    tokenizer = small_tokenizer()
+    tokenizer.pad_token = None
+    with pytest.raises(ConfigurationError, match="The tokenizer has no padding token"):
+        ClippoProcessor.for_model(build("1t-clip")[0], tokenizer)

@@ -292,6 +292,8 @@ def test_a_smaller_font_shows_more_of_a_text():
         ({"max_chars": None}, "max_chars=None"),
         ({"spacing": -1}, "spacing=-1"),
         ({"min_width": "4"}, "min_width='4'"),
+        ({"lowercase": "no"}, "lowercase='no': give True or False"),
+        ({"monospace": 1}, "monospace=1: give True or False"),
         ({"text_brightness": 256}, "text_brightness=256: .* from 0, black, to 255, white"),
         ({"background_brightness": -1}, "background_brightness=-1"),
     ],

@@ -12,9 +12,10 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.auto.configuration_auto import AutoConfig
 
 from linmap.errors import ConfigurationError, UnknownNameError
+from linmap.rendering.glyphs import Glyphs
 from linmap.rendering.text import render_text
 
-__all__ = ["SHARING", "TEXT_INPUTS", "ClippoConfig"]
+__all__ = ["SHARING", "TEXT_INPUTS", "ClippoConfig", "checked_renderer"]
 
 TEXT_INPUTS = ("pixels", "tokens")
 SHARING = ("shared", "own")
@@ -64,6 +65,7 @@ class ClippoConfig(PreTrainedConfig):
     Raises:
         UnknownNameError: A word that is not known.
         ConfigurationError: Numbers that do not fit together.
+        RenderingError: A setting of `text_renderer` is out of its range.
 
     Example:
         >>> config = ClippoConfig(image_size=224, patch_size=16)
@@ -101,10 +103,7 @@ class ClippoConfig(PreTrainedConfig):
         for name in ("text_tower", "text_patch_embedding", "text_head"):
             if getattr(self, name) not in SHARING:
                 raise UnknownNameError(name, getattr(self, name), SHARING)
-        for name in self.text_renderer or {}:
-            if name not in RENDERER:
-                raise UnknownNameError("setting of text_renderer", name, RENDERER)
-        self.text_renderer = {**RENDERER, **(self.text_renderer or {})}
+        self.text_renderer = checked_renderer(self.text_renderer)
         self._check_sizes()
         self._check_parts()
 
@@ -122,7 +121,11 @@ class ClippoConfig(PreTrainedConfig):
         sizes = ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
         for name in (*sizes, "intermediate_size", "projection_dim", "max_text_tokens", "vocab_size", "mini_batch_size"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is None and name in ("vocab_size", "mini_batch_size"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ConfigurationError(f"{name} is {value!r}; it must be a whole number.")
+            if value < 1:
                 raise ConfigurationError(f"{name} is {value}; it must be at least 1.")
         if not 0.0 <= self.classifier_dropout < 1.0:
             raise ConfigurationError(f"classifier_dropout is {self.classifier_dropout}; it must lie in [0, 1).")
@@ -149,6 +152,29 @@ class ClippoConfig(PreTrainedConfig):
             raise ConfigurationError(
                 'text_tower is "own" and has its own patch embedding already: leave text_patch_embedding "shared".'
             )
+
+
+def checked_renderer(text_renderer: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings of drawing, the defaults of `render_text` where nothing is said: wrong ones are known before a text is.
+
+    Args:
+        text_renderer: Keyword arguments of `render_text`; None is its defaults.
+
+    Raises:
+        UnknownNameError: A name is none of its settings.
+        ConfigurationError: They are no names with values.
+        RenderingError: A value is out of its range.
+    """
+    if not isinstance(text_renderer, Mapping | None):
+        raise ConfigurationError(
+            f"text_renderer is {text_renderer!r}; give keyword arguments of render_text, such as {{'font_size': 16}}."
+        )
+    for name in text_renderer or {}:
+        if name not in RENDERER:
+            raise UnknownNameError("setting of text_renderer", str(name), RENDERER)
+    settings = {**RENDERER, **(text_renderer or {})}
+    render_text([], glyphs=Glyphs([], []), **settings)  # checks them; no text, and so no font
+    return settings
 
 
 AutoConfig.register(ClippoConfig.model_type, ClippoConfig, exist_ok=True)

@@ -34,7 +34,7 @@ class DrawnQuestions(NamedTuple):
 
 
 def draw_questions(
-    photos: Sequence[Image.Image | None],
+    photos: Sequence[Image.Image | NDArray[np.uint8] | None],
     questions: Sequence[str],
     image_size: int,
     text_renderer: Mapping[str, Any],
@@ -42,7 +42,8 @@ def draw_questions(
     """Draws each question above its photo.
 
     Args:
-        photos: RGB pictures, or None for no photo: the background then goes on below the question (the blind control).
+        photos: RGB pictures, arrays of them (height, width, 3) uint8, or None for no photo: the background then goes on
+            below the question (the blind control).
         questions: One a photo; an empty one leaves the whole picture to the photo.
         image_size: Side of a picture, in pixels; it must hold two rows.
         text_renderer: Keyword arguments of `render_text`.

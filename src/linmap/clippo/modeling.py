@@ -249,7 +249,13 @@ class ClippoModel(ClippoPreTrainedModel):
         """
         tower = self.tower if self.text_tower is None else self.text_tower
         if self.text_embedding is not None:
-            return pooled(tower, self.text_embedding(self._checked_ids(input_ids, pixel_values)), attention_mask)
+            ids = self._checked_ids(input_ids, pixel_values)
+            if attention_mask is not None and attention_mask.shape != ids.shape:
+                raise ConfigurationError(
+                    f"attention_mask must say of each token whether it is one, shape {tuple(ids.shape)}; found "
+                    f"{tuple(attention_mask.shape)}."
+                )
+            return pooled(tower, self.text_embedding(ids), attention_mask)
         if pixel_values is None:
             raise ConfigurationError(
                 "This model reads drawn text: give it pixel_values, as processor(text=...) or render_text make them, "

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from transformers import AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
-from linmap.clippo.configuration import RENDERER, ClippoConfig
+from linmap.clippo.configuration import ClippoConfig, checked_renderer
 from linmap.clippo.drawn_questions import draw_questions
 from linmap.clippo.drawn_rows import draw_pairs
 from linmap.clippo.image_processing import ClippoImageProcessor, scaled_to_unit_range
@@ -55,7 +55,7 @@ class ClippoProcessor(ProcessorMixin):
     ) -> None:
         super().__init__(image_processor or ClippoImageProcessor(), **kwargs)
         self.tokenizer = tokenizer
-        self.text_renderer = {**RENDERER, **(text_renderer or {})}
+        self.text_renderer = checked_renderer(text_renderer)
         self.max_text_tokens = max_text_tokens
 
     @classmethod
@@ -72,13 +72,24 @@ class ClippoProcessor(ProcessorMixin):
             tokenizer: Of a model that reads tokens.
 
         Raises:
-            ConfigurationError: The model reads tokens and no tokenizer is given, or the other way round.
+            ConfigurationError: The model reads tokens and no tokenizer is given, or the other way round; or the
+                tokenizer has more tokens than the model, or none to pad with.
         """
         config = model.config
         if config.reads_tokens and tokenizer is None:
             raise ConfigurationError("This model reads tokens: pass the tokenizer it learns with, tokenizer=….")
         if tokenizer is not None and not config.reads_tokens:
             raise ConfigurationError("This model reads drawn text: it has no tokenizer. Leave tokenizer out.")
+        if tokenizer is not None and len(tokenizer) > int(config.vocab_size or 0):
+            raise ConfigurationError(
+                f"The tokenizer has {len(tokenizer):,} tokens and the model reads {config.vocab_size:,}: it is the "
+                "tokenizer of another model. Pass the one that this model learned with."
+            )
+        if tokenizer is not None and tokenizer.pad_token is None:
+            raise ConfigurationError(
+                "The tokenizer has no padding token, and texts of a batch differ in length. Give it one: "
+                "tokenizer.pad_token = tokenizer.eos_token."
+            )
         return cls(
             ClippoImageProcessor(image_size=config.image_size),
             tokenizer,
@@ -157,7 +168,7 @@ class ClippoProcessor(ProcessorMixin):
 
         Raises:
             UnreadableImageError: Names the photo that cannot be read, and why.
-            ConfigurationError: There is nothing to prepare.
+            ConfigurationError: There is nothing to prepare, or a text has no tokens for a model that reads them.
         """
         if text_pair is not None and text is None:
             raise ConfigurationError("text_pair holds second texts; give the first ones as text.")
@@ -180,10 +191,15 @@ class ClippoProcessor(ProcessorMixin):
         given = [None] * len(questions) if images is None else images if isinstance(images, list | tuple) else [images]
         pictures: list[Any] = []
         for image in given:
-            pictures += [None] if image is None else pictures_in_order(image, self.image_processor)
+            opened = [] if image is None else pictures_in_order(image, self.image_processor)
+            pictures += [None] if image is None else map(self._in_colour, opened)
         drawn = draw_questions(pictures, questions, self.image_size, self.text_renderer)
         _warn_of_cut("questions take more than half of", drawn.cut, self.image_size)
         return {"pixel_values": np.moveaxis(scaled_to_unit_range(drawn.images), -1, 1)}
+
+    def _in_colour(self, picture: Any) -> np.ndarray:
+        """A picture, an array or a tensor as (height, width, 3) uint8; what the image processor refuses is refused."""
+        return np.moveaxis(self.image_processor.process_image(picture, do_convert_rgb=True), 0, -1)
 
     def _read(self, texts: list[str], pairs: list[str] | None, arguments: dict[str, Any]) -> dict[str, Any]:
         if self.tokenizer is None and pairs is not None:
@@ -194,11 +210,15 @@ class ClippoProcessor(ProcessorMixin):
             return {"text_pixel_values": tower_pixels(self.draw(texts)).numpy()}
         said = {"padding": True, "truncation": True, "max_length": self.max_text_tokens, **arguments}
         tokens = self.tokenizer(texts, pairs, **said)
+        for text, mask in zip(texts, tokens["attention_mask"], strict=True):
+            if 1 not in mask:  # what the pooling then saw would be the padding, as much of it as others need
+                raise ConfigurationError(
+                    f"The text {text!r} has no tokens, so this model reads nothing of it. Leave it out."
+                )
         if said["truncation"]:
-            full = [
-                text for text, ids in zip(texts, tokens["input_ids"], strict=True) if len(ids) >= said["max_length"]
-            ]
-            whole = [len(ids) for ids in self.tokenizer(full, verbose=False)["input_ids"]] if full else []
+            full = [place for place, ids in enumerate(tokens["input_ids"]) if len(ids) >= said["max_length"]]
+            asked = [texts[place] for place in full], None if pairs is None else [pairs[place] for place in full]
+            whole = [len(ids) for ids in self.tokenizer(*asked, verbose=False)["input_ids"]] if full else []
             longer = [length for length in whole if length > said["max_length"]]
             if longer:
                 logger.warning(
@@ -225,7 +245,7 @@ def _warn_of_cut(what: str, cut: np.ndarray, size: int) -> None:
 
 def _listed(name: str, text: str | Sequence[str]) -> list[str]:
     """One text or several as a list of texts."""
-    texts = [text] if isinstance(text, str) else list(text)
+    texts = list(text) if isinstance(text, Iterable) and not isinstance(text, str | bytes) else [text]
     if not texts or not all(isinstance(one, str) for one in texts):
         found = next((repr(one) for one in texts if not isinstance(one, str)), "an empty list")
         raise ConfigurationError(f"{name} must be one text or a list of at least one; found {found}.")

@@ -130,6 +130,9 @@ def render_text(
     size, font_size = _at_least(1, image_size=image_size), _at_least(1, font_size=font_size)
     max_chars, spacing = _at_least(0, max_chars=max_chars), _at_least(0, spacing=spacing)
     min_width = _at_least(0, min_width=min_width)
+    for name, given in {"lowercase": lowercase, "monospace": monospace}.items():
+        if not isinstance(given, bool):
+            raise RenderingError(f"{name}={given!r}: give True or False.")
     brightness = _brightness(text_brightness=text_brightness), _brightness(background_brightness=background_brightness)
     codes, lengths, cut = _code_points(texts, max_chars, lowercase)
 
