@@ -46,6 +46,12 @@ def test_a_folder_gets_a_picture_of_every_text_and_line_in_order(linmap, tmp_pat
     assert all(np.array_equal(_drawn(path), image) for path, image in zip(pictures, wanted, strict=True))
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_text(linmap, tmp_path):
+    (tmp_path / "lines.txt").write_text("a dog", encoding="utf-8-sig")
+    assert linmap("render", "--lines", tmp_path / "lines.txt", "-o", tmp_path / "dog.png").code == 0
+    assert np.array_equal(_drawn(tmp_path / "dog.png"), render_text("a dog")[0])
+
+
 def test_every_setting_is_heard(linmap, tmp_path):
     how = ["--image-size", 64, "--font-size", 12, "--max-chars", 7, "--keep-case", "--spacing", 2, "--min-width", 6]
     colours = ["--text-brightness", 250, "--background-brightness", 5]

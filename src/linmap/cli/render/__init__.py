@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ __all__ = ["register"]
 
 IMAGE_SIZE = 224
 LARGEST = 8192
+LARGEST_FONT = 1024
+"""A line's height in pixels; every different character takes its square in memory, several times over."""
 AT_A_TIME = 2**26
 """Pixels that are drawn before they are written."""
 
@@ -55,7 +58,7 @@ def render(
     ] = None,
     font_size: Annotated[
         int | None,
-        typer.Option(min=1, max=LARGEST, metavar="N", help="Height of a line, in pixels.", show_default="16"),
+        typer.Option(min=1, max=LARGEST_FONT, metavar="N", help="Height of a line, in pixels.", show_default="16"),
     ] = None,
     max_chars: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Characters of a text; 0 is all.", show_default="768")
@@ -201,7 +204,7 @@ def _lines(path: Path | None) -> list[bytes]:
     if path is None:
         return []
     try:
-        return path.read_bytes().splitlines()
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()  # no part of the first text
     except OSError as error:
         raise RenderingError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
 
