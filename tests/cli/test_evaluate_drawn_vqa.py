@@ -176,6 +176,16 @@ def test_answers_that_are_one_are_told_before_any_question_is_answered(evaluate,
     assert not (tmp_path / "out" / "answers.jsonl").exists()
 
 
+def test_answers_without_numbers_are_refused(evaluate, classifier_dir, tmp_path):
+    folder = tmp_path / "classifier"
+    shutil.copytree(classifier_dir, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": {"first": "desk"}}))
+    ran = evaluate(clippo=folder)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "config.json holds no id2label, numbers with their answers" in ran.err
+
+
 def test_a_model_that_answers_nothing_is_refused(evaluate, model_dir, tmp_path):
     from linmap import ClippoConfig, ClippoModel
 

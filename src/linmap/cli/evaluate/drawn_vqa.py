@@ -100,8 +100,10 @@ def answers_in(folder: Path) -> list[str]:
     from linmap.cli.models import config_in
 
     named = config_in(folder).get("id2label")
-    if not isinstance(named, dict) or not named:
-        raise ModelNotFoundError(f"{folder}: config.json holds no id2label, so it is not known what it answers.")
+    if not isinstance(named, dict) or not named or not all(key.isdecimal() for key in named):
+        raise ModelNotFoundError(
+            f"{folder}: config.json holds no id2label, numbers with their answers: it is not known what it answers."
+        )
     return [str(named[key]) for key in sorted(named, key=int)]
 
 
