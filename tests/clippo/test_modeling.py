@@ -37,6 +37,15 @@ def test_the_temperature_starts_at_ten():
     assert ClippoModel(ClippoConfig(**SMALL)).logit_scale.exp().item() == pytest.approx(10)
 
 
+def test_queries_keys_and_values_start_as_if_each_had_a_matrix_of_its_own():
+    torch.manual_seed(0)
+    tower = ClippoModel(ClippoConfig(**{**SMALL, "hidden_size": 64, "intermediate_size": 64})).tower
+    expected = math.sqrt(1 / 64)  # Xavier over 64 x 64
+    fused = [tower.blocks[0].attn.qkv.weight, tower.attn_pool.kv.weight, tower.attn_pool.q.weight]
+    for part in (part for weight in fused for part in weight.split(64)):
+        assert part.std().item() == pytest.approx(expected, rel=0.05)
+
+
 def test_saved_and_loaded_is_the_same(kind, pixels, tmp_path):
     model, processor = build(kind)
     model.save_pretrained(tmp_path)

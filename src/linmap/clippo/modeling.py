@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from timm.layers import PatchEmbed
+from timm.layers import Attention, AttentionPoolLatent, PatchEmbed
 from torch import Tensor, nn
 from transformers import AutoModel
 from transformers import initialization as init
@@ -120,6 +121,11 @@ class ClippoPreTrainedModel(SharedOnHub):
             if isinstance(weight, nn.Parameter):
                 init.normal_(weight, std=weight.shape[-1] ** -0.5)
         if isinstance(module, ClippoModel):
+            for part in module.modules():  # timm keeps as one matrix what starts as three, or two
+                if isinstance(part, Attention):
+                    init.xavier_uniform_(part.qkv.weight, gain=math.sqrt(2))
+                elif isinstance(part, AttentionPoolLatent):
+                    init.xavier_uniform_(part.kv.weight, gain=math.sqrt(1.5))
             init.constant_(module.logit_scale, float(module.config.logit_scale_init_value))
             for head in (module.projection, module.text_projection):
                 if head is not None:
