@@ -185,6 +185,19 @@ def test_a_run_of_texts_alone_reads_no_training_photo(
     assert log_of(run)["epochs"] == 0
 
 
+def test_a_run_goes_on_from_a_model_with_all_its_weights(clippo_recipe: RecipeMaker, run: Path) -> None:
+    model, _ = assemble_model(made(clippo_recipe(model={"initial_weights": str(run)})))
+    before = weights_of(run)
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    larger, processor = assemble_model(made(clippo_recipe(model={"initial_weights": str(run), "image_size": 48})))
+    assert larger.tower.pos_embed is not None
+    assert larger.tower.pos_embed.shape == (1, 9, 16)
+    assert processor.image_size == 48
+    with pytest.raises(RecipeError, match=r"model\.projection_dim is 4, and the model in .* has 8\. Set"):
+        assemble_model(made(clippo_recipe(model={"initial_weights": str(run), "projection_dim": 4})))
+
+
 def test_only_kernels_decay(clippo_recipe: RecipeMaker, tmp_path: Path) -> None:
     from tests.recipes.clippo.conftest import TINY
 

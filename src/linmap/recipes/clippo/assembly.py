@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import set_seed
 
+from linmap.errors import RecipeError
 from linmap.recipes.clippo.schema import ClippoModelRecipe, ClippoRecipe
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["assemble_model", "outline_model", "tokenizer_of"]
 
+VIT = "timm:"
+MAY_CHANGE = ("image_size", "text_renderer", "mini_batch_size")
+"""What a model that goes on learning need not have in common with its start."""
 NOT_OF_THE_CONFIGURATION = ("tokenizer", "initial_weights")
 
 
@@ -36,9 +40,34 @@ def assemble_model(recipe: ClippoRecipe) -> tuple[ClippoModel, ClippoProcessor]:
     words = _words(said, tokenizer)
     if said.initial_weights is None:
         model = ClippoModel(ClippoConfig(**words))
-    else:
+    elif said.initial_weights.startswith(VIT):
         model = ClippoModel.from_vit(said.initial_weights, **words)
+    else:
+        model = _going_on(said.initial_weights, words)
     return model.eval(), ClippoProcessor.for_model(model, tokenizer=tokenizer)
+
+
+def _going_on(name: str, words: dict[str, Any]) -> ClippoModel:
+    """A model that has learned before, with all its weights, for images of the size that `words` say.
+
+    Raises:
+        BackboneError: There is none under that name.
+        RecipeError: It has another shape than the recipe's.
+    """
+    from linmap.clippo.modeling import ClippoModel
+    from linmap.clippo.resolution import see_images_of
+
+    model = ClippoModel.from_pretrained(name)
+    for key, value in words.items():
+        found = getattr(model.config, key)
+        if key not in MAY_CHANGE and found != value:
+            raise RecipeError(
+                f"model.{key} is {value!r}, and the model in {name}, which model.initial_weights names, has {found!r}. "
+                f"Set model.{key} to that, or start from another."
+            )
+    see_images_of(model, words["image_size"])
+    model.config.text_renderer, model.config.mini_batch_size = words["text_renderer"], words["mini_batch_size"]
+    return model
 
 
 def outline_model(recipe: ClippoRecipe) -> ClippoModel:

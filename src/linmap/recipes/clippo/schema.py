@@ -77,7 +77,8 @@ class ClippoModelRecipe:
         max_text_tokens: Longest text, in tokens; what is longer is cut there.
         text_renderer: How texts are drawn.
         initial_weights: A ViT of timm that the tower starts from (`timm:NAME`): patch embedding, positions, blocks and
-            last norm; the sizes must be its own. Attention pooling and head start at random. None: all do.
+            last norm; the sizes must be its own. Attention pooling and head start at random. Or the folder or Hub id of
+            a CLIPPO model, which goes on learning with all its weights. None: everything starts at random.
         mini_batch_size: Rows that go through the tower at a time (gradient caching, arXiv 2101.06983): the same
             gradient in less memory. None: the whole batch.
     """
