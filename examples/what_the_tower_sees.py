@@ -48,7 +48,10 @@ def main() -> None:
     parser.add_argument("--text", default=TEXT, help="the sentence that is drawn")
     parser.add_argument("--model", help="folder or Hub id; default: the settings of the paper")
     parser.add_argument("--figure", type=Path, default=Path("what-the-tower-sees.png"), help="where the picture goes")
+    parser.add_argument("--output", type=Path, help="folder that it goes into instead")
+    parser.add_argument("--quick", action="store_true", help="changes nothing: it takes a second")
     arguments = parser.parse_args()
+    figure = arguments.output / arguments.figure.name if arguments.output else arguments.figure
 
     # 1. How a model sees: its configuration says it, and its processor does it.
     if arguments.model:
@@ -72,8 +75,8 @@ def main() -> None:
     inked = int((cells != drawn[-1, -1]).any(axis=(1, 3)).sum())
     print(f"{config.num_patches} patches each; text is in {inked} of them")
     print(f"characters that do not fit: {int(overflow.cut[0] + overflow.hidden[0])}")
-    draw([(arguments.photo.name, photo), ("the sentence", drawn)], config.patch_size, arguments.figure)
-    print(arguments.figure)
+    draw([(arguments.photo.name, photo), ("the sentence", drawn)], config.patch_size, figure)
+    print(figure)
 
 
 if __name__ == "__main__":
