@@ -9,7 +9,8 @@ from transformers import initialization as init
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from linmap.clippo.configuration import ClippoConfig
-from linmap.clippo.modeling import ClippoModel, ClippoPreTrainedModel
+from linmap.clippo.modeling import ClippoModel
+from linmap.clippo.pretrained import ClippoPreTrainedModel
 
 __all__ = ["ClippoClassifier", "ClippoForSequenceClassification"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from timm.layers import Attention, AttentionPoolLatent, PatchEmbed
@@ -16,17 +15,16 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from linmap import encoders
-from linmap.cards import write_model_card
 from linmap.clippo.configuration import ClippoConfig
 from linmap.clippo.pixels import tower_pixels
+from linmap.clippo.pretrained import ClippoPreTrainedModel
 from linmap.clippo.towers import TokenEmbedding, build_tower, embed_patches, pooled, sizes_of_vit, start_from_vit
 from linmap.contrastive.gradient_caching import embedded_in_parts
 from linmap.contrastive.losses import softmax_loss
 from linmap.errors import ConfigurationError
 from linmap.rendering.text import render_text
-from linmap.weights.repositories import SharedOnHub, upload
 
-__all__ = ["ClippoModel", "ClippoOutput", "ClippoPreTrainedModel"]
+__all__ = ["ClippoModel", "ClippoOutput"]
 
 SMALLEST_NORM = 1e-8  # added to the norm, as the original does
 
@@ -49,113 +47,6 @@ class ClippoOutput(ModelOutput):
     logits_per_text: Tensor | None = None
     image_embeds: Tensor | None = None
     text_embeds: Tensor | None = None
-
-
-class ClippoPreTrainedModel(SharedOnHub):
-    """What models with a CLIPPO tower have in common: how weights start, and that a card is saved with them."""
-
-    config: ClippoConfig
-    config_class = ClippoConfig
-    base_model_prefix = "clippo"
-    main_input_name = "pixel_values"
-    input_modalities = ["image", "text"]  # noqa: RUF012
-    model_tags = ["linmap"]  # noqa: RUF012
-    card_kind = "clippo"
-    starts_anew: ClassVar[tuple[str, ...]] = ()
-    """Beginnings of the weights that a checkpoint of another task may lack; they then start as in a new model."""
-    accepts_loss_kwargs = False  # the loss is a mean over the pairs of a batch, however they come accumulated
-    supports_gradient_checkpointing = False  # `mini_batch_size` saves the same memory
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, **keywords: Any) -> Any:
-        """Loads a model that was saved, or for another task: what that lacks starts anew, and never the tower.
-
-        Args:
-            pretrained_model_name_or_path: Folder, or id on the Hub.
-            *arguments: As in transformers.
-            **keywords: As in transformers; for a classifier `num_labels` or `id2label` say what the classes are.
-
-        Returns:
-            The model in eval mode, or with `output_loading_info=True` the model and what was loaded.
-
-        Raises:
-            ConfigurationError: A weight is missing; it is never left random.
-        """
-        wanted = keywords.pop("output_loading_info", False)
-        loaded: Any = super().from_pretrained(
-            pretrained_model_name_or_path, *arguments, **keywords, output_loading_info=True
-        )
-        model, info = loaded
-        missing = sorted(key for key in info["missing_keys"] if not key.startswith(cls.starts_anew))
-        if missing:
-            raise ConfigurationError(
-                f"{pretrained_model_name_or_path} is no {cls.__name__}: {missing[0]} and {len(missing) - 1} other "
-                "weights are missing. Load it as what its config.json names under architectures, or name a folder that "
-                "linmap train or linmap convert clippo wrote."
-            )
-        model._freeze_unread()  # whatever is loaded learns
-        return (model, info) if wanted else model
-
-    def _freeze_unread(self) -> None:
-        """Freezes what the model's task does not read."""
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """The original's start (its models/vit.py): Xavier in the blocks, LeCun in patch embedding and head."""
-        if isinstance(module, nn.Linear):
-            init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv2d):
-            init.trunc_normal_(module.weight, std=(module.in_channels * module.kernel_size[0] ** 2) ** -0.5)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, TokenEmbedding):
-            init.normal_(module.tokens.weight, std=module.tokens.embedding_dim**-0.5)
-            init.normal_(module.positions, std=module.tokens.embedding_dim**-0.5)
-        for name in ("pos_embed", "latent"):
-            weight = getattr(module, name, None)
-            if isinstance(weight, nn.Parameter):
-                init.normal_(weight, std=weight.shape[-1] ** -0.5)
-        if isinstance(module, ClippoModel):
-            for part in module.modules():  # timm keeps as one matrix what starts as three, or two
-                if isinstance(part, Attention):
-                    init.xavier_uniform_(part.qkv.weight, gain=math.sqrt(2))
-                elif isinstance(part, AttentionPoolLatent):
-                    init.xavier_uniform_(part.kv.weight, gain=math.sqrt(1.5))
-            init.constant_(module.logit_scale, float(module.config.logit_scale_init_value))
-            for head in (module.projection, module.text_projection):
-                if head is not None:
-                    init.trunc_normal_(head.weight, std=head.in_features**-0.5)
-
-    def save_pretrained(  # type: ignore[override]
-        self,
-        save_directory: str | Path,
-        *,
-        push_to_hub: bool = False,
-        repo_id: str | None = None,
-        token: str | bool | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Writes the weights, the configuration and a model card.
-
-        Args:
-            save_directory: Made if it is not there.
-            push_to_hub: Upload the directory afterwards, to `repo_id` or the directory's name.
-            repo_id: See `push_to_hub`.
-            token: Hub token.
-            **kwargs: As in transformers.
-        """
-        directory = Path(save_directory)
-        super().save_pretrained(directory, **kwargs)
-        started = self.config.initialised_from
-        parts = {} if started is None else {"tower": started}
-        write_model_card(directory, kind=self.card_kind, backbones=parts, trained=list(parts))
-        if push_to_hub:
-            upload(directory, repo_id or directory.name, token=token)
 
 
 class ClippoModel(ClippoPreTrainedModel):
@@ -200,6 +91,18 @@ class ClippoModel(ClippoPreTrainedModel):
         )
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         self.post_init()
+
+    @torch.no_grad()
+    def _start_own_weights(self) -> None:
+        for part in self.modules():  # timm keeps as one matrix what starts as three, or two
+            if isinstance(part, Attention):
+                init.xavier_uniform_(part.qkv.weight, gain=math.sqrt(2))
+            elif isinstance(part, AttentionPoolLatent):
+                init.xavier_uniform_(part.kv.weight, gain=math.sqrt(1.5))
+        init.constant_(self.logit_scale, float(self.config.logit_scale_init_value))
+        for head in (self.projection, self.text_projection):
+            if head is not None:
+                init.trunc_normal_(head.weight, std=head.in_features**-0.5)
 
     @classmethod
     def from_vit(cls, name: str, *, pretrained: bool = True, **config: Any) -> Self:

@@ -21,7 +21,7 @@ from linmap.errors import ConfigurationError
 from linmap.rendering.text import render_text
 
 if TYPE_CHECKING:
-    from linmap.clippo.modeling import ClippoPreTrainedModel
+    from linmap.clippo.pretrained import ClippoPreTrainedModel
 
 __all__ = ["ClippoProcessor"]
 
