@@ -324,9 +324,15 @@ def test_a_memory_is_not_built_in_a_space_without_an_identity(linmap, clippo_dir
     assert_one_line(ran, "holds a model of type 'clippo'; this needs a dual encoder")
 
 
-def test_a_captioner_is_asked_for_by_name(linmap, clippo_dir, photos):
+def test_a_captioner_is_asked_for_by_name(linmap, clippo_dir, photos, tmp_path):
     assert_one_line(
         linmap("caption", photos, "--model", clippo_dir()), "compares photos with texts and does not caption"
+    )
+    tuned = shutil.copytree(clippo_dir(), tmp_path / "tuned")
+    _tuned(tuned)
+    assert_one_line(
+        linmap("caption", photos, "--model", tuned),
+        "holds a ClippoForQuestionAnswering, which was tuned for one task and does not caption. Name a model of type",
     )
 
 

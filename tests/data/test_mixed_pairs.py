@@ -89,6 +89,16 @@ def test_a_mirrored_photo_is_the_photo_turned_round(collator: MixedPairCollator)
     assert torch.equal(turned["pixel_values"], plain["pixel_values"].flip(-1))
 
 
+def test_a_cropped_photo_is_seen_as_that_part_of_it_would_be(collator: MixedPairCollator) -> None:
+    photo = picture(3)
+    part = photo.crop((0, 0, photo.width // 2, photo.height))
+    seen, expected = (
+        collator([{"image": image, "caption": "a", "crop": crop}])["pixel_values"]
+        for image, crop in ((photo, (0.0, 0.0, 0.5, 1.0)), (part, None))
+    )
+    assert torch.equal(seen, expected)
+
+
 @pytest.mark.parametrize(
     ("example", "error", "words"),
     [

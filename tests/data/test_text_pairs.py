@@ -67,6 +67,11 @@ def test_word_dropout_keeps_some_words_in_their_order_and_the_other_side_whole(w
     assert all(word in rest for word in shorter.split())  # a subsequence
 
 
+def test_an_empty_sentence_has_no_words_to_leave_out() -> None:
+    with pytest.raises(TextPairError, match=r"Sentence 2 is empty, so it has no words to leave out; give sentences"):
+        WordDropout(["a b", " "]).pair(1, 0)
+
+
 def test_words_are_dropped_at_the_rate_that_is_said() -> None:
     pairs = WordDropout([" ".join(map(str, range(100)))], drop=0.25)
     kept = [min(len(pair.first.split()), len(pair.second.split())) for pair in (pairs.pair(0, n) for n in range(200))]

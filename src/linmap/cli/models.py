@@ -113,6 +113,12 @@ def read_config(folder: Path, wanted: str = CAPTIONER) -> dict[str, Any]:
     """
     config = config_in(folder)
     kind = config.get("model_type")
+    made_as = (config.get("architectures") or [""])[0]
+    if kind == CLIPPO and made_as not in ("", "ClippoModel"):
+        raise ModelNotFoundError(
+            f"{folder} holds a {made_as}, which was tuned for one task and does not caption. Name a model of type "
+            f"{wanted!r}."
+        )
     if kind in COMPARING:
         raise ModelNotFoundError(
             f"{folder} holds a model of type {kind!r}, which compares photos with texts and does not caption. Name a "

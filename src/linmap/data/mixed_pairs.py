@@ -22,8 +22,9 @@ class MixedPairCollator:
 
     The photos come first in the batch, then the pairs of texts. Rows of the same `"image_id"` are never each other's
     negatives: give captions of a photo the photo's. Where no example has one, photos of the same path or content count
-    as the same, and every pair of texts as another. `"mirrored": True` shows a photo mirrored left to right. Texts are
-    drawn (or tokenised) here, so in the worker processes of a data loader.
+    as the same, and every pair of texts as another. `"mirrored": True` shows a photo mirrored left to right,
+    `"crop": (left, top, right, bottom)`, in shares of its sides, that part of it alone. Texts are drawn (or tokenised)
+    here, so in the worker processes of a data loader.
 
     A `Trainer` needs `TrainingArguments(remove_unused_columns=False)`: by default it takes photos and captions out of
     the examples before they come here, because the model's `forward` does not name them.

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from linmap.data.captions import Captioned
+from linmap.data.crops import cropped
 from linmap.data.images import EncodedPhoto, Photo, open_photo
 from linmap.errors import CaptionDataError
 
@@ -78,7 +79,8 @@ class DualPairCollator:
     """Makes a batch of `{"image", "caption", "image_id"}` examples for a dual encoder.
 
     A tower that is locked may get its features instead: `"image_features"` for `"image"`, `"text_features"` for
-    `"caption"`, each of shape `(channels,)`. `"mirrored": True` shows a photo mirrored left to right.
+    `"caption"`, each of shape `(channels,)`. `"mirrored": True` shows a photo mirrored left to right, and
+    `"crop": (left, top, right, bottom)`, in shares of its sides, that part of it alone.
 
     Photos of the same `image_id` are never each other's negatives. Where no example has one, photos of the same path
     count as the same photo, and so do pictures of the same content, in all processes.
@@ -135,7 +137,7 @@ class DualPairCollator:
 
 
 def pixels_of_photos(examples: Sequence[Mapping[str, Any]], image_processor: Any) -> Tensor:
-    """The photos of some examples as an encoder sees them, opened by threads; `"mirrored"` ones left to right.
+    """The photos of some examples as an encoder sees them, opened by threads; `"crop"` and `"mirrored"` are heeded.
 
     Args:
         examples: Each with `"image"`.
@@ -148,7 +150,7 @@ def pixels_of_photos(examples: Sequence[Mapping[str, Any]], image_processor: Any
         UnreadableImageError: Names the photo.
     """
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        pictures = list(pool.map(open_photo, [example["image"] for example in examples]))
+        pictures = list(pool.map(_shown, examples))
     pixels = image_processor(images=pictures, return_tensors="pt")["pixel_values"]
     mirrored = [row for row, example in enumerate(examples) if example.get("mirrored")]
     if mirrored:
@@ -172,6 +174,12 @@ def checked_text(example: Mapping[str, Any], key: str, index: int) -> str:
         what = key.replace("_", " ")
         raise CaptionDataError(f"Example {index} of the batch has the {what} {text!r}; give it a text or take it out.")
     return text
+
+
+def _shown(example: Mapping[str, Any]) -> Image.Image:
+    """The photo of an example, or the part of it that is to be seen."""
+    picture = open_photo(example["image"])
+    return cropped(picture, example["crop"]) if example.get("crop") else picture
 
 
 def _kind(examples: Sequence[Mapping[str, Any]], plain: str, features: str) -> str:

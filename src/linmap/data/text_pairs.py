@@ -192,9 +192,15 @@ class WordDropout(TextPairs):
         return len(self._sentences)
 
     def pair(self, row: int, draw: int) -> TextPair:
-        """The sentence, and the sentence without some words."""
+        """The sentence, and the sentence without some words.
+
+        Raises:
+            TextPairError: The sentence is empty.
+        """
         chance, sentence = random.Random(draw), self._sentences[row]
         words = sentence.split()
+        if not words:
+            raise TextPairError(f"Sentence {row + 1} is empty, so it has no words to leave out; give sentences alone.")
         kept = [word for word in words if chance.random() >= self._drop]
         if len(words) > 1 and len(kept) == len(words):
             del kept[chance.randrange(len(kept))]

@@ -91,6 +91,16 @@ def test_an_example_is_a_photo_with_a_caption_or_a_pair_of_texts() -> None:
     assert Path(str(kinds[PHOTOS]["image"])).name == str(kinds[PHOTOS]["image_id"])
 
 
+def test_a_photo_is_cropped_anew_each_time_and_texts_are_not() -> None:
+    mixed = MixedExamples(examples().photos, examples().texts, crop=0.5)
+    order = MixedBatches(mixed, photo_rows=2, text_rows=[1, 1], seed=3)
+    crops = [mixed[one].get("crop") for one in order]
+    photos = [crop for crop in crops if crop is not None]
+    assert len(photos) == len(set(photos)) == len(crops) / 2
+    order.set_epoch(1)
+    assert not set(photos) & {mixed[one].get("crop") for one in order}
+
+
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=4))
 def test_kinds_are_spread_evenly(counts: list[int]) -> None:
     places = evenly_mixed(counts)

@@ -112,7 +112,7 @@ def test_a_killed_run_that_is_resumed_ends_with_bit_equal_weights(
 ) -> None:
     pairs = [*CAPTIONS, {"kind": "word_dropout", "share": 0.25}]
     training = {"steps": 40, "optimizer": "adafactor", "cooldown_steps": 8, "warmup_steps": 2, "batch_size": 8}
-    file = clippo_recipe_file(data={"text_pairs": pairs, "mirror": True}, training=training)
+    file = clippo_recipe_file(data={"text_pairs": pairs, "mirror": True, "crop": 0.7}, training=training)
     recipe = load_recipe(file)
     whole = train(recipe, tmp_path / "whole")
     cut = tmp_path / "cut"
@@ -130,7 +130,7 @@ def test_a_run_on_shards_that_is_cut_off_ends_with_bit_equal_weights(
 
     pairs = [{"kind": "sentences", "share": 0.5, "source": str(tales)}]
     for workers in (0, 2):
-        data = {**streamed_photos, "text_pairs": pairs, "mirror": True, "workers": workers}
+        data = {**streamed_photos, "text_pairs": pairs, "mirror": True, "crop": 0.7, "workers": workers}
         recipe = made(clippo_recipe(data=data, training={"steps": 11, "keep_checkpoints": 9}))
         whole = train(recipe, tmp_path / f"whole-{workers}")
         cut = tmp_path / f"cut-{workers}"
@@ -158,6 +158,20 @@ def test_two_processes_train_as_one_does_with_text_pairs_among_the_photos(
         for run in (one, tmp_path / "two")
     ]
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("model", [TOKENS, {"text_head": "own"}], ids=["1T-CLIP", "own head"])
+def test_a_process_without_a_photo_is_refused_where_weights_see_photos_alone(
+    clippo_recipe: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str, Any]
+) -> None:
+    from tests.recipes.clippo.conftest import TINY
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    few = {"data": {"text_pairs": [{"kind": "captions", "share": 0.875}]}, "training": {"batch_size": 8}}
+    with pytest.raises(RecipeError, match=r"2 processes were started, and of the 1 photos in a batch one of them gets"):
+        training_arguments(made(clippo_recipe(model={**TINY, **model}, **few)), tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    training_arguments(made(clippo_recipe(model={**TINY, **model}, **few)), tmp_path)
 
 
 def test_photos_made_small_beforehand_are_what_the_tower_would_see(
@@ -285,6 +299,8 @@ def test_a_plan_says_what_is_in_a_batch_and_what_is_missing(clippo_recipe: Recip
         in plan
     )
     assert "captions 36, each shown 1.3 times" in plan
+    crop = describe(made(clippo_recipe(data={"crop": 0.8})))
+    assert "8 photos with a caption, each as it is or mirrored, cropped to 80 % of its sides or more" in crop
     assert "trained  tower: " in plan
     pairs = [{"kind": "sentences", "share": 0.5, "source": "nowhere.txt"}]
     assert "missing  data.text_pairs[0].source nowhere.txt is not here" in describe(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from linmap.data.crops import random_crop
 from linmap.data.text_pairs import TextPairs
 from linmap.errors import RecipeError
 from linmap.recipes.pairs import PairExamples, PhotosApart
@@ -43,11 +44,13 @@ class MixedExamples(Dataset[dict[str, Any]]):
     Args:
         photos: None where none is learned from.
         texts: Kinds of text pairs.
+        crop: Smallest share of its sides that a photo is cropped to; 1 shows all of it.
     """
 
-    def __init__(self, photos: PairExamples | None, texts: Sequence[TextPairs]) -> None:
+    def __init__(self, photos: PairExamples | None, texts: Sequence[TextPairs], *, crop: float = 1.0) -> None:
         self.photos = photos
         self.texts = texts
+        self.crop = crop
 
     def __len__(self) -> int:
         return (0 if self.photos is None else len(self.photos)) + sum(map(len, self.texts))
@@ -58,7 +61,7 @@ class MixedExamples(Dataset[dict[str, Any]]):
             first, second, group = self.texts[source].pair(row, draw)
             return {"first_caption": first, "caption": second, "image_id": group}
         assert self.photos is not None
-        return self.photos[row]
+        return self.photos[row] | ({"crop": random_crop(draw, self.crop)} if self.crop < 1 else {})
 
 
 class EndlessRows:

@@ -41,7 +41,7 @@ def what_is_drawn(
         views = 2 if recipe.data.mirror else 1
         split = PairSplit(learned.captioned, None, None)
         photos = PairExamples(split, views=views, ids=learned.ids) if recipe.photo_rows else None
-        examples = MixedExamples(photos, texts)
+        examples = MixedExamples(photos, texts, crop=recipe.data.crop)
         order = MixedBatches(examples, photo_rows=recipe.photo_rows, text_rows=recipe.text_rows, seed=seed)
         return ClippoTrainer, {"train_dataset": examples, "train_sampler": order}
     rows = [recipe.photo_rows, *recipe.text_rows]
@@ -52,7 +52,13 @@ def what_is_drawn(
         )
     each = [count // processes for count in rows]
     mixed = MixedStream(
-        learned.stream, texts, photo_rows=each[0], text_rows=each[1:], mirror=recipe.data.mirror, seed=seed
+        learned.stream,
+        texts,
+        photo_rows=each[0],
+        text_rows=each[1:],
+        mirror=recipe.data.mirror,
+        crop=recipe.data.crop,
+        seed=seed,
     )
     drawn = {"stream": learned.stream, "workers": recipe.data.workers, "drawn": mixed, "photos": each[0]}
     return StreamedClippoTrainer, drawn

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.utils.data import IterableDataset, get_worker_info
 
+from linmap.data.crops import random_crop
 from linmap.data.streams import CaptionStream
 from linmap.data.text_pairs import TextPairs
 from linmap.recipes.clippo.batches import DRAWS, EndlessRows, evenly_mixed
@@ -27,7 +28,8 @@ class MixedStream(IterableDataset[dict[str, Any]]):
         photo_rows: Photos in a batch of one process.
         text_rows: Text pairs in it, of each kind.
         mirror: Show each photo as it is or mirrored, drawn anew each time.
-        seed: Of what is random about text pairs and mirrors.
+        crop: Smallest share of its sides that a photo is cropped to; 1 shows all of it.
+        seed: Of what is random about text pairs, mirrors and crops.
     """
 
     endless = True
@@ -40,6 +42,7 @@ class MixedStream(IterableDataset[dict[str, Any]]):
         photo_rows: int,
         text_rows: Sequence[int],
         mirror: bool = False,
+        crop: float = 1.0,
         seed: int = 0,
     ) -> None:
         self.stream = stream
@@ -47,6 +50,7 @@ class MixedStream(IterableDataset[dict[str, Any]]):
         self.photo_rows = photo_rows
         self.text_rows = list(text_rows)
         self.mirror = mirror
+        self.crop = crop
         self.seed = seed
         self._orders = [EndlessRows(len(pairs), seed=seed + 1 + kind) for kind, pairs in enumerate(texts)]
         self._skipped = 0
@@ -77,7 +81,8 @@ class MixedStream(IterableDataset[dict[str, Any]]):
             for kind, place in places:
                 draw = chance.randrange(DRAWS)
                 if kind == 0:
-                    yield {**next(photos), "mirrored": self.mirror and draw % 2 == 1}
+                    shown = {"crop": random_crop(draw, self.crop)} if self.crop < 1 else {}
+                    yield {**next(photos), "mirrored": self.mirror and draw % 2 == 1, **shown}
                 else:
                     first, second, group = self.texts[kind - 1].pair(rows[kind - 1][place], draw)
                     yield {"first_caption": first, "caption": second, "image_id": group}

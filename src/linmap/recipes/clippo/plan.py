@@ -66,8 +66,10 @@ def describe(recipe: ClippoRecipe) -> str:
 
 def _batch(recipe: ClippoRecipe) -> list[str]:
     """What a batch is made of."""
-    mirrored = ", each as it is or mirrored" if recipe.data.mirror and recipe.photo_rows else ""
-    lines = [f"batch    {recipe.photo_rows:,} photos with a caption{mirrored}"]
+    shown = ", each as it is or mirrored" if recipe.data.mirror and recipe.photo_rows else ""
+    if recipe.data.crop < 1 and recipe.photo_rows:
+        shown += f", cropped to {100 * recipe.data.crop:g} % of its sides or more"
+    lines = [f"batch    {recipe.photo_rows:,} photos with a caption{shown}"]
     for said, rows in zip(recipe.data.text_pairs, recipe.text_rows, strict=True):
         lines.append(f"         {rows:,} {said.kind.replace('_', ' ')} of {said.source or 'the training photos'}")
     return lines

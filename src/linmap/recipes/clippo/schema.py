@@ -111,6 +111,11 @@ class ClippoModelRecipe:
             )
         at_least("model.mini_batch_size", self.mini_batch_size, 1)
 
+    @property
+    def has_parts_of_photos_alone(self) -> bool:
+        """Whether some weights see photos and never a text."""
+        return self.text_input == "tokens" or "own" in (self.text_tower, self.text_patch_embedding, self.text_head)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextPairsRecipe:
@@ -160,17 +165,22 @@ class ClippoDataRecipe(CaptionedPhotosRecipe):
 
     Args:
         mirror: Show each photo as it is or mirrored left to right, drawn anew each time.
+        crop: Show a random part of each photo, drawn anew each time, with its proportions and at least this share of
+            its sides; 1 shows all of it. With `precompute_features` the part is cut from the small photo.
         text_pairs: Text-text pairs in each batch beside the photos; together at most the whole batch.
     """
 
     formats: ClassVar[tuple[str, ...]] = (*FORMATS, STREAMED)
 
     mirror: bool = False
+    crop: float = 1.0
     text_pairs: tuple[TextPairsRecipe, ...] = ()
     precompute_features: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        above_zero("data.crop", self.crop)
+        at_most("data.crop", self.crop, 1.0)
         at_most("The sum of the shares of data.text_pairs", self.text_share, 1.0)
         if self.format != STREAMED:
             return
