@@ -9,7 +9,7 @@ from typing import Any, overload
 from linmap.data.captions import load_split
 from linmap.data.left_out import LeftOut
 from linmap.data.sentence_columns import only_text_column
-from linmap.data.stored_texts import StoredTexts, joined
+from linmap.data.stored_texts import Texts, joined
 from linmap.data.text_files import is_file, is_folder
 from linmap.errors import CaptionDataError, MissingExtraError, UnknownNameError, first_line
 
@@ -57,7 +57,7 @@ def read_documents(
     if is_file(path) and suffix is None:
         if split is not None:
             raise CaptionDataError(f"{path} is one text without splits, and {split!r} is asked for; leave it out.")
-        documents: Sequence[str] = _Paragraphs(joined(list(_paragraphs(path, left_out))))
+        documents: Sequence[str] = Texts([joined(list(_paragraphs(path, left_out)))])
     else:
         documents = _Rows(_table(path, suffix) if is_file(path) else _dataset(str(source), split), column, str(source))
     if not documents:
@@ -86,27 +86,6 @@ def _paragraphs(path: Path, left_out: LeftOut) -> Iterator[bytes]:
         raise CaptionDataError(f"{path} cannot be read ({refused.strerror}); check its permissions.") from refused
     if kept:
         yield b"\n".join(kept)
-
-
-class _Paragraphs(Sequence[str]):
-    """Texts in one tensor."""
-
-    def __init__(self, texts: StoredTexts) -> None:
-        self._texts = texts
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[row] for row in range(*index.indices(len(self)))]
-        return self._texts[range(len(self))[index]]
 
 
 class _Rows(Sequence[str]):
