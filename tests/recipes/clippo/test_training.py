@@ -263,6 +263,8 @@ def test_the_schedule_and_the_batch_of_a_run_are_those_of_its_recipe(
         ({"model": {"text_input": "words"}}, UnknownNameError, r"Unknown model.text_input 'words'. Known: pixels"),
         ({"data": {"text_pairs": [{"kind": "songs", "share": 0.5}]}}, UnknownNameError, r"kind 'songs'"),
         ({"data": {"text_pairs": [{"kind": "captions", "share": 1.5}]}}, RecipeError, r"it must be at most 1.0"),
+        ({"data": {"crop": 0.0}}, RecipeError, r"data.crop is 0.0; it must be greater than 0"),
+        ({"data": {"crop": 1.2}}, RecipeError, r"data.crop is 1.2; it must be at most 1.0"),
         ({"data": {"text_pairs": CAPTIONS * 3}}, RecipeError, r"sum of the shares of data.text_pairs is 1.5"),
         ({"data": {"text_pairs": [{"kind": "captions", "share": 0.01}]}}, RecipeError, r"of 8 pairs, which is not one"),
         ({"data": {"text_pairs": [{"kind": "sentences", "share": 0.5}]}}, RecipeError, r"need a source: name the file"),
