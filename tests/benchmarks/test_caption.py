@@ -24,7 +24,7 @@ def model(tmp_path: Path, tiny_lm_dir) -> Path:
     return tmp_path
 
 
-def test_both_sides_are_measured_in_one_run_and_their_losses_agree(model, capfd):
+def test_both_sides_are_measured_in_one_run_and_their_losses_agree(model, capfd, monkeypatch):
     found = benchmark.measure(benchmark.Size(photos=2, steps=1, rounds=1), str(model))
     assert set(found) == set(benchmark.CASES)
     assert all(case["samples_per_second"] > 0 for case in found.values())
@@ -32,5 +32,6 @@ def test_both_sides_are_measured_in_one_run_and_their_losses_agree(model, capfd)
     rows = benchmark.compare(found)
     assert rows[-1].what == "loss of that step"
     assert rows[-1].met
+    monkeypatch.setenv("COLUMNS", "200")  # where figures are long, a name is else cut in two
     comparison.print_table(rows)
     assert "captions per second" in " ".join(capfd.readouterr().out.split())

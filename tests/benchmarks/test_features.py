@@ -19,7 +19,7 @@ def test_extraction_and_a_training_step_are_measured_both_ways():
     assert min(extraction["stored"], extraction["loop"]) > 0
     step = benchmark.training("efficientnet", 3, batch=2, rounds=1)
     assert step["image_tokens"] == 9
-    assert step["stored"] > step["loop"] > 0
+    assert min(step["stored"], step["loop"]) > 0  # which of them is faster is told by more than one round
 
 
 def test_what_is_slower_than_its_bound_misses_its_target(capfd):
