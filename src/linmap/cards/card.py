@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from linmap.cards.scores import score_tables
+from linmap.cards.stamp import is_untouched, stamped
 from linmap.errors import UnknownNameError
 from linmap.weights.identity import Fingerprint
 
 __all__ = ["CARD_FILE", "KINDS", "model_card", "write_model_card"]
 
 CARD_FILE = "README.md"
-_STAMP = re.compile(r"\n<!-- Written by linmap, ([0-9a-f]{64})\. An edited card is kept\. -->\n?\Z")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=False)  # Markdown
@@ -153,21 +152,11 @@ def write_model_card(
     its own text, and only one that still matches its digest is written anew. `overwrite=True` replaces any.
     """
     path = Path(directory) / CARD_FILE
-    if path.exists() and not overwrite and not _is_untouched(path.read_text(encoding="utf-8")):
+    if path.exists() and not overwrite and not is_untouched(path.read_text(encoding="utf-8")):
         return path
     card = model_card(kind=kind, backbones=backbones, trained=trained, training=training, scores=scores)
-    text = str(card).rstrip() + "\n"
-    path.write_text(f"{text}\n<!-- Written by linmap, {_digest(text)}. An edited card is kept. -->\n", encoding="utf-8")
+    path.write_text(stamped(str(card)), encoding="utf-8")
     return path
-
-
-def _is_untouched(text: str) -> bool:
-    stamp = _STAMP.search(text)
-    return stamp is not None and stamp.group(1) == _digest(text[: stamp.start()])
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _hub_models(parts: Any) -> list[str]:

@@ -11,8 +11,9 @@ import yaml
 from huggingface_hub import EvalResult
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
-from linmap.cards.card import _STAMP, CARD_FILE, _commands, _digest, _is_untouched
+from linmap.cards.card import CARD_FILE, _commands
 from linmap.cards.scores import score_tables
+from linmap.cards.stamp import is_untouched, repository_of, stamped, without_stamp
 from linmap.errors import ModelCardError
 
 __all__ = ["update_model_card"]
@@ -61,10 +62,8 @@ def update_model_card(directory: str | Path, scores: Sequence[Mapping[str, Any]]
             f"{path} cannot be read ({getattr(error, 'strerror', None) or error}); save the model again, which writes "
             "a card, or mend it."
         ) from error
-    untouched = _is_untouched(text)
-    if untouched:
-        text = _STAMP.sub("", text)
-    header, body = _split(text)
+    untouched, repository = is_untouched(text), repository_of(text)
+    header, body = _split(without_stamp(text) if untouched else text)
     facts = _facts(header, path)
     results = _merged(_results(facts, path), scores, task=facts.get("pipeline_tag") or "image-to-text")
     index = eval_results_to_model_index(_model_name(facts) or Path(directory).resolve().name, results)
@@ -72,8 +71,7 @@ def update_model_card(directory: str | Path, scores: Sequence[Mapping[str, Any]]
     body = _with_table(body, [score for score in map(_score, results) if score is not None])
     text = f"---\n{header}---\n{body}"
     if untouched:
-        text = text.rstrip() + "\n"
-        text += f"\n<!-- Written by linmap, {_digest(text)}. An edited card is kept. -->\n"
+        text = stamped(text, repository)
     part = path.with_name(f"{path.name}.part")
     try:
         part.write_bytes(text.encode("utf-8"))
