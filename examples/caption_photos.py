@@ -11,29 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import textwrap
 from pathlib import Path
 
-from PIL import Image
-
 from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor, default_model
-from linmap.prefix.captioning import PhotoCaption, caption_photos
+from linmap.data import open_photo
+from linmap.evaluation import plot_captions
+from linmap.prefix.captioning import caption_photos
 
 PHOTOS = Path(__file__).parent / "photos"
-
-
-def draw(answers: list[PhotoCaption], path: Path) -> None:
-    """Writes the photos of `answers` in a row, each above its caption, as a picture."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.2 * len(answers), 3.4), dpi=80, facecolor="white", layout="constrained")
-    for axes, answer in zip(figure.subplots(1, len(answers), squeeze=False)[0], answers, strict=True):
-        axes.imshow(Image.open(Path(str(answer.photo))))
-        axes.set_axis_off()
-        axes.set_anchor("N")
-        axes.set_title(textwrap.fill(answer.caption or "", width=32), y=-0.05, va="top", fontsize=12)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
 
 
 def main() -> None:
@@ -59,7 +44,10 @@ def main() -> None:
 
     # 3. What becomes of them.
     if arguments.figure:
-        draw([answer for answer in answers if answer.caption], arguments.figure)
+        captioned = [answer for answer in answers if answer.caption]
+        arguments.figure.parent.mkdir(parents=True, exist_ok=True)
+        pictures = [open_photo(answer.photo) for answer in captioned]
+        plot_captions(pictures, [answer.caption for answer in captioned], arguments.figure)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         captions = {Path(str(answer.photo)).name: answer.caption for answer in answers}

@@ -20,6 +20,7 @@ from linmap.evaluation import (
     linear_probe,
     n_shot,
     per_class_table,
+    plot_captions,
     plot_confusion,
     plot_gap,
     plot_gaps,
@@ -183,3 +184,14 @@ def test_the_table_of_shots_has_the_spread():
 def test_no_model_is_no_picture_of_gaps(tmp_path):
     with pytest.raises(EvaluationError, match="There is no model to draw"):
         plot_gaps({}, tmp_path / "plot.png")
+
+
+def test_photos_stand_in_a_row_above_their_captions(tmp_path):
+    photos = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue", "green")]
+    plot_captions(photos, ["a $5 red", "blue", "green " * 12], tmp_path / "captions.png")
+    with Image.open(tmp_path / "captions.png") as picture:
+        seen = picture.convert("RGB")
+    middle = [seen.getpixel((seen.width * (2 * place + 1) // 6, seen.height // 3)) for place in range(3)]
+    assert middle == [(255, 0, 0), (0, 0, 255), (0, 128, 0)]
+    below = seen.crop((0, seen.height * 3 // 4, seen.width, seen.height)).convert("L")
+    assert below.getextrema()[0] < 100  # the captions are written there

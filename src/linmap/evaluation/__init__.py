@@ -3,7 +3,7 @@
 from linmap.evaluation.attributes import AttributeTable
 from linmap.evaluation.bleu import BleuScore, bleu
 from linmap.evaluation.caption_metrics import caption_metrics, compare_captions
-from linmap.evaluation.caption_plots import plot_caption_scores, plot_sizes
+from linmap.evaluation.caption_plots import plot_caption_scores, plot_captions, plot_sizes
 from linmap.evaluation.caption_scores import ENTIRE, METRICS, CaptionScores, score_captions
 from linmap.evaluation.captioning import (
     CaptioningExample,
@@ -114,6 +114,7 @@ __all__ = [
     "normalise_answer",
     "per_class_table",
     "plot_caption_scores",
+    "plot_captions",
     "plot_concepts",
     "plot_confusion",
     "plot_gap",

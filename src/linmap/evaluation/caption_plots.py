@@ -1,16 +1,42 @@
-"""Scores of captions as pictures (PNG): bars side by side, and curves against a size."""
+"""Captions as pictures (PNG): photos above what was said of them; scores side by side, and against a size."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linmap.evaluation.drawing import new_figure, save_figure
 from linmap.evaluation.sizes import SizeScores
 
-__all__ = ["plot_caption_scores", "plot_sizes"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["plot_caption_scores", "plot_captions", "plot_sizes"]
+
+
+def plot_captions(photos: Sequence[Image], captions: Sequence[str], path: str | Path) -> None:
+    """Photos in a row, each above its caption.
+
+    Args:
+        photos: A few pictures.
+        captions: One for each.
+        path: Where the PNG goes; replaced in one move.
+
+    Raises:
+        EvaluationError: The file cannot be written.
+    """
+    figure = new_figure(2.13 * len(photos), 2.27)
+    for axes, photo, caption in zip(figure.subplots(1, len(photos), squeeze=False)[0], photos, captions, strict=True):
+        axes.imshow(photo)
+        axes.set_axis_off()
+        axes.set_anchor("N")
+        words = textwrap.fill(caption.replace("$", r"\$"), width=32)
+        axes.set_title(words, y=-0.05, va="top", fontsize=8)
+    save_figure(figure, path)
 
 
 def plot_caption_scores(
