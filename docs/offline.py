@@ -1,4 +1,4 @@
-"""Makes at build time what pages would otherwise fetch from other hosts: equations as MathML, the import graph as a table."""
+"""Made at build time, so that pages ask no other host: equations as MathML, the import graph as a table."""
 
 from __future__ import annotations
 
