@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from huggingface_hub import ModelCard
 
 from linmap.cards import card_for_repository, is_untouched, model_card, update_model_card, write_model_card
 from linmap.cards.card import KINDS
@@ -71,4 +72,6 @@ def test_scores_written_into_a_downloaded_card_leave_it_untouched_and_of_its_rep
     text = path.read_text()
     assert is_untouched(text)
     assert 'from_pretrained("org/name")' in text
-    assert 'from_pretrained("other/name")' in card_for_repository(text, "other/name")
+    moved = card_for_repository(text, "other/thing")
+    assert 'from_pretrained("other/thing")' in moved
+    assert ModelCard(moved).data.model_name == "thing"

@@ -145,10 +145,22 @@ def test_whatever_the_card_was_the_scores_get_in(tmp_path, text):
     assert path.read_text() == written
 
 
-def test_scores_that_came_with_the_card_stay_above_the_new_ones(tmp_path):
-    write_model_card(tmp_path, backbones=BACKBONES, scores=[{**HOW, "metric": "CIDEr-D", "value": 30.0}])
+def test_scores_that_came_with_the_card_are_in_one_table_with_the_new_ones(tmp_path):
+    first = [{**HOW, "metric": "CIDEr-D", "value": 30.0}, {**HOW, "split": "test", "metric": "CIDEr-D", "value": 29.0}]
+    write_model_card(tmp_path, backbones=BACKBONES, scores=first)
     text = update_model_card(tmp_path, SCORES).read_text()
-    assert text.index("| 30.0 |") < text.index(ROW) < text.index("## Limits")
+    assert "| 30.0 |" not in text
+    assert ROW in text
+    assert text.count("| metric |") == 1
+    assert len(ModelCard.load(tmp_path / "README.md").data.eval_results) == 5
+
+
+def test_a_card_written_with_scores_is_one_that_was_written_and_measured_afterwards(tmp_path):
+    (tmp_path / "a" / "model").mkdir(parents=True)
+    (tmp_path / "b" / "model").mkdir(parents=True)
+    at_once = write_model_card(tmp_path / "a" / "model", backbones=BACKBONES, scores=SCORES)
+    write_model_card(tmp_path / "b" / "model", backbones=BACKBONES)
+    assert at_once.read_text() == update_model_card(tmp_path / "b" / "model", SCORES).read_text()
 
 
 @pytest.mark.parametrize(

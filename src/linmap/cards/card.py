@@ -13,7 +13,8 @@ import jinja2
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-from linmap.cards.scores import score_tables
+from linmap.cards.eval_results import with_scores
+from linmap.cards.licences import forbids_nothing, notice
 from linmap.cards.stamp import is_untouched, stamped
 from linmap.errors import UnknownNameError
 from linmap.weights.identity import Fingerprint
@@ -76,6 +77,8 @@ def model_card(
     trained: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
     scores: Sequence[Mapping[str, Any]] | None = None,
+    complete: bool = False,
+    name: str = "linmap",
 ) -> ModelCard:
     """The card as an object; `str(card)` is what stands in the README.md of a model folder.
 
@@ -94,7 +97,12 @@ def model_card(
         scores: One mapping a measurement: `metric` (str) and `value` (number); `dataset`, `split`, `tokenizer`,
             `decoding`, `photos` (how it was measured), `control` (absent or `"none"` for the model itself, else
             `"blind"`, `"random-encoder"`, `"chance"`, …) and `command` where known. Controls stand beside the score
-            they belong to.
+            they belong to. All of them go into the header, too, as the Hub's `model-index`.
+        complete: Whether the checkpoint holds the frozen parts, too.
+        name: What the model is called in the `model-index`.
+
+    A part whose licence forbids something, or is not known, is named at the top. The header's `license` is that of
+    `training`; where such a part is inside the checkpoint it is `other`, since nobody can give away what is not theirs.
 
     Raises:
         UnknownNameError: There are no cards of that kind.
@@ -112,17 +120,23 @@ def model_card(
     recipe = facts.pop("recipe", None)
     data = facts.pop("data", None)
     license_name = facts.pop("license", None)
+    frozen = {role: part for role, part in parts.items() if role not in trained}
+    starts = {role: part for role, part in parts.items() if role in trained}
+    inside = parts if complete else starts
+    free = all(forbids_nothing(part.license) for part in inside.values() if part.pretrained)
     header = ModelCardData(
         library_name="linmap",
         pipeline_tag=KINDS[kind].pipeline_tag,
-        license=license_name,
+        license=license_name if free or license_name is None else "other",
         base_model=_hub_models(parts.values()) or None,
         tags=list(KINDS[kind].tags),
     )
     card = _TEMPLATES.get_template(f"{kind}.md.jinja").render(
         card_data=header.to_yaml(),
-        parts={role: part for role, part in parts.items() if role not in trained},
-        starts={role: part for role, part in parts.items() if role in trained},
+        parts=frozen,
+        starts=starts,
+        complete=complete,
+        notices=[said for role, part in parts.items() if (said := notice(role.replace("_", " "), part))],
         learned=tuple(trained),
         trained=training is not None,
         command=facts.pop("command", None),
@@ -130,10 +144,9 @@ def model_card(
         data=_lines(data) if isinstance(data, Mapping) else data,
         facts=_lines(facts),
         license_name=license_name,
-        tables=score_tables(scores or ()),
-        commands=_commands(scores or ()),
     )
-    return ModelCard(_EMPTY_LINES.sub("\n\n", card))  # sections that had nothing to say leave empty lines behind
+    card = _EMPTY_LINES.sub("\n\n", card)  # sections that had nothing to say leave empty lines behind
+    return ModelCard(with_scores(card, scores, name) if scores else card)
 
 
 def write_model_card(
@@ -144,6 +157,7 @@ def write_model_card(
     trained: Sequence[str] = (),
     training: Mapping[str, Any] | None = None,
     scores: Sequence[Mapping[str, Any]] | None = None,
+    complete: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Writes the card as README.md into `directory`, which exists; returns its path. See `model_card` for the facts.
@@ -154,7 +168,15 @@ def write_model_card(
     path = Path(directory) / CARD_FILE
     if path.exists() and not overwrite and not is_untouched(path.read_text(encoding="utf-8")):
         return path
-    card = model_card(kind=kind, backbones=backbones, trained=trained, training=training, scores=scores)
+    card = model_card(
+        kind=kind,
+        backbones=backbones,
+        trained=trained,
+        training=training,
+        scores=scores,
+        complete=complete,
+        name=path.resolve().parent.name,
+    )
     path.write_text(stamped(str(card)), encoding="utf-8")
     return path
 
@@ -177,8 +199,3 @@ def _yaml(facts: Mapping[str, Any]) -> str:
 
 def _lines(facts: Mapping[str, Any]) -> list[str]:
     return [f"{key.replace('_', ' ')}: {value}" for key, value in facts.items() if value is not None]
-
-
-def _commands(scores: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each command once, in the order of the scores."""
-    return list(dict.fromkeys(str(score["command"]) for score in scores if score.get("command")))

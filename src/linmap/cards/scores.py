@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-__all__ = ["ScoreTable", "score_tables"]
+__all__ = ["ScoreTable", "commands_of", "control_shown", "dataset_name", "score_tables"]
 
-_HOW = ("dataset", "split", "domain", "photos", "texts", "tokenizer", "decoding")  # measured alike, if these agree
+_HOW = (
+    "dataset",
+    "split",
+    "domain",
+    "photos",
+    "texts",
+    "questions",
+    "tokenizer",
+    "decoding",
+)
+"""What agrees of scores that were measured alike."""
+
 _ITSELF = "this model"
+BASELINES = ("chance", "majority", "most frequent answer", "most frequent of its type", "best of its answers")
 
 
 @dataclass(frozen=True)
@@ -39,11 +52,29 @@ def score_tables(scores: Sequence[Mapping[str, Any]]) -> list[ScoreTable]:
     return [ScoreTable(("metric", *how, *columns), rows)]
 
 
+def commands_of(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each command once, in the order of the scores."""
+    return list(dict.fromkeys(str(score["command"]) for score in scores if score.get("command")))
+
+
+def dataset_name(source: str | Path) -> str:
+    """What a card calls a file or folder of data: its name, and that of the folder it lies in.
+
+    Example:
+        >>> dataset_name("/data/flickr8k/captions.json")
+        'flickr8k/captions.json'
+    """
+    return "/".join(Path(source).resolve().parts[-2:])
+
+
+def control_shown(control: str) -> str:
+    """What a card calls a control: what no model answers, such as chance, goes by its own name."""
+    return control if control in BASELINES else f"{control} control"
+
+
 def _control(score: Mapping[str, Any]) -> str:
     control = score.get("control")
-    if control in (None, "none"):
-        return _ITSELF
-    return "chance" if control == "chance" else f"{str(control).replace('-', ' ')} control"
+    return _ITSELF if control in (None, "none") else control_shown(str(control)).replace("-", " ")
 
 
 def _number(value: float) -> str:

@@ -14,6 +14,7 @@ _STAMP = re.compile(
     r"\n<!-- Written by linmap(?: for (?P<repository>\S+))?, (?P<digest>[0-9a-f]{64})\. "
     r"An edited card is kept\. -->\n?\Z"
 )
+_INDEX_NAME = re.compile(r"^(model-index:\n- name: ).*$", re.MULTILINE)
 _USE = re.compile(r"^## Use$.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -48,7 +49,7 @@ def repository_of(text: str) -> str | None:
 
 
 def card_for_repository(text: str, repo_id: str) -> str:
-    """The card of a folder as it should stand in a repository: its snippets load the model by that name.
+    """The card of a folder as it should stand in a repository: its snippets and its `model-index` name that.
 
     A card that somebody edited is returned as it is. One that came from another repository, untouched, names this one.
 
@@ -65,7 +66,8 @@ def card_for_repository(text: str, repo_id: str) -> str:
         return text
     named = re.compile(rf"(?<![\w./-]){re.escape(repository_of(text) or FOLDER)}(?![\w./-])")
     renamed = _USE.sub(lambda use: named.sub(lambda _: repo_id, use[0]), without_stamp(text))
-    return stamped(renamed, repo_id)
+    name = repo_id.rpartition("/")[2]
+    return stamped(_INDEX_NAME.sub(lambda found: found[1] + name, renamed, count=1), repo_id)
 
 
 def _digest(text: str) -> str:

@@ -276,6 +276,7 @@ class DeCapCheckpoints(SharedOnHub):
             kind=self.config.model_type,
             backbones=self.config.backbones or {},
             trained=["decoder"] if self.config.train_decoder else [],
+            complete=include_backbones,
         )
         if push_to_hub:
             upload(directory, repo_id or directory.name, token=token)

@@ -313,7 +313,13 @@ class DualCheckpoints(SharedOnHub):
         finally:
             self.config.checkpoint_contents, self._keys_to_ignore_on_save = contents, ignored
         trained = [f"{tower}_encoder" for tower in self.config.trained_towers or []]
-        write_model_card(directory, kind="dual_encoder", backbones=self.config.backbones or {}, trained=trained)
+        write_model_card(
+            directory,
+            kind="dual_encoder",
+            backbones=self.config.backbones or {},
+            trained=trained,
+            complete=include_backbones,
+        )
         if push_to_hub:
             upload(directory, repo_id or directory.name, token=token)
 

@@ -42,8 +42,14 @@ def whole_fingerprint(model: DualEncoderModel, name: str) -> Fingerprint:
         library="linmap",
         id=name.rstrip("/").rpartition("/")[2] or "dual_encoder",
         sha256=_sha256(facts),
-        license=_recorded(model, "text").license,
+        license=_licences(model),
     )
+
+
+def _licences(model: DualEncoderModel) -> str | None:
+    """Of both towers, as an SPDX expression where they differ; None where one is not known."""
+    found = {_recorded(model, side).license for side in ("image", "text") if getattr(model, f"{side}_encoder")}
+    return " AND ".join(sorted(map(str, found))) if found and None not in found else None
 
 
 def _text_facts(model: DualEncoderModel) -> dict[str, Any]:

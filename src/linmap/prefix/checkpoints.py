@@ -260,7 +260,7 @@ class PrefixCheckpoints(SharedOnHub):
             if self.encoder is not None and not self.config.trained_encoder:
                 self.encoder.save_pretrained(directory / ENCODER_FOLDER)
             savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
-        write_model_card(directory, **self.card_facts())
+        write_model_card(directory, **self.card_facts(), complete=include_backbones)
         if push_to_hub:
             upload(directory, repo_id or directory.name, token=token)
 
