@@ -14,18 +14,21 @@ from linmap.errors import EvaluationError
 if TYPE_CHECKING:
     from linmap.prefix.inspection import InspectedPrefix, NearWord
 
-__all__ = ["write_page"]
+__all__ = ["STYLE", "photo_markup", "table_markup", "write_page"]
 
 IN_A_CELL = 3
 """Words written over the photo; the rest stands in the cell's list, which opens under the pointer and in the table."""
 
-STYLE = """
+BODY_STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; }
+"""
+
+STYLE = """
 .photo { position: relative; width: min(100%, 56rem); aspect-ratio: var(--shape); container-type: inline-size; }
 .photo img { position: absolute; inset: 0; width: 100%; height: 100%; }
 .cells { position: absolute; inset: 0; display: grid; }
 .cells div { display: flex; flex-direction: column; align-items: center; justify-content: center; overflow: hidden;
-  outline: 1px solid #fff8; font-size: var(--size); line-height: 1.25; cursor: help; }
+  outline: 1px solid #fff8; font-size: min(var(--size), 1.25rem); line-height: 1.25; cursor: help; }
 .cells span { color: #fff; background: #000a; padding: 0 .25em; max-width: 100%; overflow: hidden;
   white-space: nowrap; }
 .cells span.chance { color: #b5b5b5; }
@@ -63,19 +66,20 @@ def _page(found: InspectedPrefix, name: str) -> str:
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>{STYLE}</style></head>
+<style>{BODY_STYLE}{STYLE}</style></head>
 <body>
 <h1>{title}</h1>
 <p>The nearest words of the language model's vocabulary, {measure}. Grey: no nearer than the nearest word of a random
 direction ({found.chance:.2f}), so of no meaning. Words have a length of {found.word_length:.2f} on average.</p>
-{_photo(found)}
-{_table(found)}
+{photo_markup(found)}
+{table_markup(found)}
 </body>
 </html>
 """
 
 
-def _photo(found: InspectedPrefix) -> str:
+def photo_markup(found: InspectedPrefix) -> str:
+    """The photo as HTML, with the words over its cells; `STYLE` says how it looks."""
     buffer = io.BytesIO()
     found.view.save(buffer, format="PNG")
     picture = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -84,7 +88,7 @@ def _photo(found: InspectedPrefix) -> str:
     if found.grid is None:
         return f'<div class="photo" style="{shape}; max-width: 28rem">{image}</div>'
     rows, columns = found.grid
-    size = f"--size: {min(2.2, 12 / columns):.2f}cqw"
+    size = f"--size: {min(4, 12 / columns):.2f}cqw"
     tracks = f"grid-template: repeat({rows}, 1fr) / repeat({columns}, 1fr)"
     cells = "\n".join(_cell(words, found.chance) for words in found.words)
     over = f'<div class="cells" style="{tracks}">\n{cells}\n</div>'
@@ -97,7 +101,8 @@ def _cell(words: tuple[NearWord, ...], chance: float) -> str:
     return f'<div title="{all_of_them}">{lines}</div>'
 
 
-def _table(found: InspectedPrefix) -> str:
+def table_markup(found: InspectedPrefix) -> str:
+    """Every vector's words with their cosines as an HTML table; `STYLE` says how it looks."""
     place = ("row", "column") if found.grid else ("vector",)
     heads = "".join(f"<th>{head}</th>" for head in (*place, "length", "nearest words"))
     return (

@@ -1,0 +1,40 @@
+"""How the page's functions are run: one at a time, and an error is one message on the page."""
+
+from __future__ import annotations
+
+import functools
+import html
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from linmap.errors import LinmapError
+
+__all__ = ["ONE_AT_A_TIME", "told"]
+
+logger = logging.getLogger(__name__)
+
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models"}
+"""For events that ask a model: a model answers one, the others wait in the queue."""
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose errors become messages that stay on the page until they are closed."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except LinmapError as error:
+            raise _message(str(error)) from error
+        except Exception as error:  # the page goes on; where it happened stands in the terminal
+            logger.exception("unexpected")
+            raise _message(f"{type(error).__name__}: {error} (unexpected; the terminal shows where)") from error
+
+    return run
+
+
+def _message(text: str) -> gr.Error:
+    return gr.Error(html.escape(text), duration=None, title="That did not work", print_exception=False)
