@@ -64,7 +64,8 @@ def dataset_name(source: str | Path) -> str:
         >>> dataset_name("/data/flickr8k/captions.json")
         'flickr8k/captions.json'
     """
-    return "/".join(Path(source).resolve().parts[-2:])
+    path = Path(source)
+    return "/".join((path.resolve() if path.exists() else path).parts[-2:])
 
 
 def control_shown(control: str) -> str:

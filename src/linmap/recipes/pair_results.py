@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from linmap.cards.scores import dataset_name
 from linmap.recipes.callbacks import plot_history, plot_losses
+from linmap.recipes.results import TRAINED_BY
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from linmap.evaluation.retrieval import RetrievalScores
+    from linmap.recipes.sections import CaptionedPhotosRecipe
 
 __all__ = ["PairRunFacts", "log_of_pairs", "plot_run", "scores_for_card"]
 
@@ -84,13 +87,19 @@ def log_of_pairs(facts: PairRunFacts, logit_scale: Tensor, history: Sequence[dic
     }
 
 
-def scores_for_card(scores: RetrievalScores, split: str | None) -> list[dict[str, Any]]:
+def scores_for_card(scores: RetrievalScores, data: CaptionedPhotosRecipe) -> list[dict[str, Any]]:
     """Recall both ways with chance, on the photos that chose the weights; see `linmap.cards.model_card`."""
     measured = {
         "text_to_image": (scores.text_to_image, scores.chance_text_to_image),
         "image_to_text": (scores.image_to_text, scores.chance_image_to_text),
     }
-    alike = {"split": split or "validation", "photos": scores.images, "texts": scores.texts}
+    alike = {
+        "dataset": dataset_name(data.validation_captions or data.captions),
+        "split": data.validation_split or "validation",
+        "photos": scores.images,
+        "texts": scores.texts,
+        "command": TRAINED_BY,
+    }
     return [
         {"metric": f"{WAYS[way]} {name}, %", "value": float(value), "control": control, **alike}
         for way, (recall, chance) in measured.items()

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
     from linmap.prefix.processing import LinearVisionPrefixProcessor
 
-__all__ = ["RunFacts", "epoch_facts", "generate_by_default", "write_log", "write_results"]
+__all__ = ["TRAINED_BY", "RunFacts", "epoch_facts", "generate_by_default", "write_log", "write_results"]
+
+TRAINED_BY = "linmap train recipe.yaml"
+"""The command that a card gives for what training did; the folder of a run holds the recipe."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,13 @@ def _card_facts(recipe: Recipe, state: TrainerState, facts: RunFacts, epochs: fl
     best = "CIDEr-D" if recipe.evaluation.metric == "cider" else "loss, nats a token"
     score = None if state.best_metric is None else f"{state.best_metric:.3f}"
     return {
-        "command": "linmap train recipe.yaml",
+        "command": TRAINED_BY,
         "recipe": recipe_to_yaml(recipe).rstrip(),
         "data": {
             "what": recipe.description,
             "photos": f"{facts.photos:,}",
             "captions": f"{facts.captions:,}",
+            "terms": recipe.data_terms,
         },
         "license": recipe.license,
         "steps": f"{state.global_step:,} ({epochs} epochs)",

@@ -236,6 +236,7 @@ class Recipe:
         description: What the run makes, in a sentence.
         source: Where the numbers come from: the section of a paper, the file of its code, or the trial behind them.
         license: Licence of the trained layer, for its model card; an identifier the Hub knows, e.g. `apache-2.0`.
+        data_terms: Terms of the training data, for the model card; say them anew where `--set` names other data.
     """
 
     description: str
@@ -247,6 +248,7 @@ class Recipe:
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
     generation: GenerationRecipe = field(default_factory=GenerationRecipe)
     license: str | None = None
+    data_terms: str | None = None
 
     def __post_init__(self) -> None:
         if not self.model.is_blind:

@@ -53,9 +53,10 @@ def update_cards(models: Sequence[NamedModel], report: Mapping[str, Any], data: 
 
 def _scores(row: Mapping[str, Any], report: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:
     """One mapping a metric and domain, as cards take them."""
-    place = data.resolve()
+    from linmap.cards.scores import dataset_name
+
     how = {
-        "dataset": f"{place.parent.name}/{place.name}",
+        "dataset": dataset_name(data),
         "split": report["split"],
         "tokenizer": report["tokenizer"],
         "decoding": ", ".join(f"{name} {value}" for name, value in row["decoding"].items()),

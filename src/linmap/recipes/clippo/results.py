@@ -9,7 +9,7 @@ from linmap.recipes.clippo.schema import ClippoRecipe
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.pair_results import PairRunFacts, log_of_pairs, plot_run, scores_for_card
 from linmap.recipes.recipe import recipe_to_yaml
-from linmap.recipes.results import write_log
+from linmap.recipes.results import TRAINED_BY, write_log
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -39,7 +39,7 @@ def write_results(
         backbones={} if started is None else {"tower": started},
         trained=() if started is None else ("tower",),
         training=_card_facts(recipe, model, state, facts),
-        scores=scores_for_card(facts.scores, recipe.data.validation_split),
+        scores=scores_for_card(facts.scores, recipe.data),
     )
     write_log(
         folder,
@@ -63,9 +63,14 @@ def _card_facts(recipe: ClippoRecipe, model: ClippoModel, state: TrainerState, f
         for said, count in zip(recipe.data.text_pairs, recipe.text_rows, strict=True)
     )
     return {
-        "command": "linmap train recipe.yaml",
+        "command": TRAINED_BY,
         "recipe": recipe_to_yaml(recipe).rstrip(),
-        "data": {"what": recipe.description, "photos": f"{facts.photos:,}", "captions": f"{facts.captions:,}"},
+        "data": {
+            "what": recipe.description,
+            "photos": f"{facts.photos:,}",
+            "captions": f"{facts.captions:,}",
+            "terms": recipe.data_terms,
+        },
         "license": recipe.license,
         "parameters": f"{model.num_parameters():,}",
         "steps": f"{state.global_step:,} of {recipe.training.batch_size:,} pairs",

@@ -293,6 +293,7 @@ class ClippoRecipe:
         description: What the run makes, in a sentence.
         source: Where the numbers come from: the section of a paper, the file of its code, or the trial behind them.
         license: Licence of what is trained, for its model card; an identifier the Hub knows, e.g. `apache-2.0`.
+        data_terms: Terms of the training data, for the model card; say them anew where `--set` names other data.
     """
 
     description: str
@@ -302,6 +303,7 @@ class ClippoRecipe:
     training: ClippoTrainingRecipe
     evaluation: ClippoEvaluationRecipe = field(default_factory=ClippoEvaluationRecipe)
     license: str | None = None
+    data_terms: str | None = None
 
     def __post_init__(self) -> None:
         for pairs, count in zip(self.data.text_pairs, self.text_rows, strict=True):

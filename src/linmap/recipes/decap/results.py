@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from linmap.cards import write_model_card
+from linmap.cards.scores import dataset_name
 from linmap.recipes.callbacks import plot_history, plot_losses
 from linmap.recipes.decap.assembly import DeCapParts
 from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.pace import Pace
 from linmap.recipes.recipe import recipe_to_yaml
-from linmap.recipes.results import epoch_facts, write_log
+from linmap.recipes.results import TRAINED_BY, epoch_facts, write_log
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -132,9 +133,14 @@ def _card_facts(
     )
     memory = model.memory
     return {
-        "command": "linmap train recipe.yaml",
+        "command": TRAINED_BY,
         "recipe": recipe_to_yaml(recipe).rstrip(),
-        "data": {"what": recipe.description, "sentences": f"{facts.texts:,}", "photos": "none"},
+        "data": {
+            "what": recipe.description,
+            "sentences": f"{facts.texts:,}",
+            "photos": "none",
+            "terms": recipe.data_terms,
+        },
         "license": recipe.license,
         "steps": f"{epochs['steps']:,} of {facts.pace.batch_size:,} sentences ({recipe.training.epochs} epochs)",
         "weights kept": f"epoch {epochs['best_epoch']:g}, the best {chosen_by}",
@@ -155,7 +161,14 @@ def _card_scores(recipe: DeCapRecipe, model: DeCapModel, facts: DeCapRunFacts) -
         "visual": f"visual, {search}",
         "retrieval": "retrieval, no decoder",
     }
-    alike = {"metric": "CIDEr-D", "split": photos.split, "photos": facts.photos, "tokenizer": photos.tokenizer}
+    alike = {
+        "metric": "CIDEr-D",
+        "dataset": dataset_name(photos.captions),
+        "split": photos.split,
+        "photos": facts.photos,
+        "tokenizer": photos.tokenizer,
+        "command": TRAINED_BY,
+    }
     return [
         {**alike, "decoding": decoding[strategy], "control": control, "value": float(value)}
         for strategy, scores in facts.table.items()

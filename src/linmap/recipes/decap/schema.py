@@ -235,6 +235,7 @@ class DeCapRecipe:
         source: Where the numbers come from: the section of a paper, the file of its code, or the trial behind them.
         memory: None: the finished model holds no memory.
         license: Licence of what is trained, for its model card; an identifier the Hub knows, e.g. `apache-2.0`.
+        data_terms: Terms of the training data, for the model card; say them anew where `--set` names other data.
     """
 
     description: str
@@ -246,6 +247,7 @@ class DeCapRecipe:
     evaluation: DeCapEvaluationRecipe = field(default_factory=DeCapEvaluationRecipe)
     generation: GenerationRecipe = field(default_factory=GenerationRecipe)
     license: str | None = None
+    data_terms: str | None = None
 
     def __post_init__(self) -> None:
         strategy, positions = self.model.strategy, self.model.positions

@@ -10,7 +10,7 @@ from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.pace import Pace
 from linmap.recipes.pair_results import PairRunFacts, log_of_pairs, plot_run, scores_for_card
 from linmap.recipes.recipe import recipe_to_yaml
-from linmap.recipes.results import epoch_facts, write_log
+from linmap.recipes.results import TRAINED_BY, epoch_facts, write_log
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -40,7 +40,7 @@ def write_results(
         backbones=model.config.backbones or {},
         trained=[f"{tower}_encoder" for tower in recipe.model.trained_towers],
         training=_card_facts(recipe, model, state, facts, pace),
-        scores=scores_for_card(facts.scores, recipe.data.validation_split),
+        scores=scores_for_card(facts.scores, recipe.data),
     )
     write_log(
         folder,
@@ -57,9 +57,14 @@ def _card_facts(
     best_epoch = round((state.best_global_step or 0) / pace.steps_per_epoch, 2)
     means = "recall" if recipe.evaluation.metric == "recall" else "loss"
     return {
-        "command": "linmap train recipe.yaml",
+        "command": TRAINED_BY,
         "recipe": recipe_to_yaml(recipe).rstrip(),
-        "data": {"what": recipe.description, "photos": f"{facts.photos:,}", "captions": f"{facts.captions:,}"},
+        "data": {
+            "what": recipe.description,
+            "photos": f"{facts.photos:,}",
+            "captions": f"{facts.captions:,}",
+            "terms": recipe.data_terms,
+        },
         "license": recipe.license,
         "steps": f"{state.global_step:,} of {pace.batch_size:,} pairs ({recipe.training.epochs} epochs)",
         "weights kept": f"epoch {best_epoch:g}, the best {means} on {facts.validation_photos:,} validation photos",

@@ -146,6 +146,7 @@ class DualRecipe:
         description: What the run makes, in a sentence.
         source: Where the numbers come from: the section of a paper, the file of its code, or the trial behind them.
         license: Licence of what is trained, for its model card; an identifier the Hub knows, e.g. `apache-2.0`.
+        data_terms: Terms of the training data, for the model card; say them anew where `--set` names other data.
     """
 
     description: str
@@ -155,6 +156,7 @@ class DualRecipe:
     training: DualTrainingRecipe
     evaluation: DualEvaluationRecipe = field(default_factory=DualEvaluationRecipe)
     license: str | None = None
+    data_terms: str | None = None
 
     def precomputes(self, tower: str) -> bool:
         """Whether the features of `"image"` or `"text"` are computed once, before training."""
