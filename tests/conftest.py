@@ -292,3 +292,85 @@ def pictures() -> list[Image.Image]:
 
     random = np.random.default_rng(0)
     return [Image.fromarray(random.integers(0, 255, (40, 50, 3), dtype=np.uint8)) for _ in range(4)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A tiny saved model of every kind that cards are written of.
+
+
+def _save_prefix(folder: Path, language_model: Path) -> None:
+    from linmap import LinearVisionPrefixModel, LinearVisionPrefixProcessor
+
+    model = LinearVisionPrefixModel.from_backbones(
+        "timm:test_vit", str(language_model), grid_size=2, encoder_kwargs={"pretrained": False, "seed": 0}
+    )
+    model.generation_config.max_new_tokens = 6
+    model.save_pretrained(folder)
+    LinearVisionPrefixProcessor.for_model(model).save_pretrained(folder)
+
+
+def _save_decap(folder: Path, dual_encoder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    import torch
+    from transformers import GPT2Config
+
+    from linmap import DeCapModel, DeCapProcessor, SupportMemory
+
+    decoder = GPT2Config(n_layer=2, n_embd=16, n_head=2, n_positions=64)
+    model = DeCapModel.from_backbones(str(dual_encoder), decoder, tokenizer=tokenizer, strategy="projection", tau=0.1)
+    tower = model.dual_encoder.text_fingerprint()
+    latents = torch.randn(len(_CAPTIONS), model.config.latent_dim)
+    model.memory = SupportMemory.from_latents(latents, _CAPTIONS, text_tower=tower)
+    model.generation_config.max_new_tokens = 6
+    model.save_pretrained(folder)
+    DeCapProcessor.for_model(model, tokenizer).save_pretrained(folder)
+
+
+def _save_clippo(folder: Path, kind: str) -> None:
+    import linmap
+
+    name, answers = {
+        "clippo": ("ClippoModel", {}),
+        "clippo_sequence_classification": ("ClippoForSequenceClassification", {"id2label": {0: "no", 1: "yes"}}),
+        "clippo_question_answering": ("ClippoForQuestionAnswering", {"id2label": {0: "lamp", 1: "desk", 2: "two"}}),
+    }[kind]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = linmap.ClippoConfig(image_size=48, patch_size=16, projection_dim=24, **sizes, **answers)
+    model = getattr(linmap, name)(config).eval()
+    model.save_pretrained(folder)
+    linmap.ClippoProcessor.for_model(model).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def model_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_lm_dir: Callable[..., Path],
+    tiny_dual: Callable[..., tuple[Any, Any]],
+    tiny_tokenizer: Callable[..., PreTrainedTokenizerFast],
+) -> Callable[[str], Path]:
+    """`model_folder(kind)`: a folder with a tiny model, its processor and its card; not to be written to.
+
+    Kinds: those of `linmap.cards.card.KINDS`. All take photos; weights are random, the same in every run.
+    """
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        import torch
+
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            needed = make("dual_encoder") if kind == "decap" else None
+            with torch.random.fork_rng():
+                torch.manual_seed(5)
+                if kind == "linear_vision_prefix":
+                    _save_prefix(folder, tiny_lm_dir("llama"))
+                elif kind == "dual_encoder":
+                    for part in tiny_dual():
+                        part.save_pretrained(folder)
+                elif needed is not None:
+                    _save_decap(folder, needed, tiny_tokenizer())
+                else:
+                    _save_clippo(folder, kind)
+            made[kind] = folder
+        return made[kind]
+
+    return make
