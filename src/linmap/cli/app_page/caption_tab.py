@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from linmap.cli.app_page.events import ONE_AT_A_TIME, told
+from linmap.cli.app_page.events import ONE_AT_A_TIME, cleared_with, told
 from linmap.cli.app_page.models import Models
 from linmap.cli.app_page.uploads import photo_input, uploaded
 from linmap.cli.inspect.page import photo_markup, table_markup
@@ -22,7 +22,7 @@ and a frozen language model reads them and writes ([LiMBeR](https://arxiv.org/ab
 """
 
 
-def caption(models: Models, path: str | None, model: str | None, prompt: str) -> str:
+def caption(models: Models, path: str | None, model: str | None, prompt: str | None) -> str:
     """The caption of an uploaded photo.
 
     Args:
@@ -35,7 +35,7 @@ def caption(models: Models, path: str | None, model: str | None, prompt: str) ->
         LinmapError: There is no photo, it cannot be read, or the model is not to be had.
     """
     photo = uploaded(path)
-    (answer,) = caption_photos(*models.captioner(model), [photo], prompt=prompt.strip() or None)
+    (answer,) = caption_photos(*models.captioner(model), [photo], prompt=(prompt or "").strip() or None)
     if answer.error is not None:
         raise answer.error
     return answer.caption or ""
@@ -44,7 +44,7 @@ def caption(models: Models, path: str | None, model: str | None, prompt: str) ->
 def inspected(models: Models, path: str | None, model: str | None, centred: bool) -> tuple[str, str, str]:
     """What the vectors of an uploaded photo lie near to: the words over the photo, a sentence about them, a table."""
     found = inspect_photo(*models.captioner(model), uploaded(path), centred=centred)
-    return photo_markup(found), _summary(found), table_markup(found)
+    return photo_markup(found), _summary(found), f'<div class="wide">{table_markup(found)}</div>'
 
 
 def caption_tab(models: Models) -> None:
@@ -68,10 +68,10 @@ def caption_tab(models: Models) -> None:
         with gr.Column(scale=3):
             written = gr.Textbox(label="Caption", interactive=False, elem_id="caption", lines=2)
             gr.Markdown("#### Nearest words of each part of the photo")
-            words = gr.HTML(elem_id="words")
+            words = gr.HTML(elem_id="words", apply_default_css=False)
             summary = gr.Markdown(elem_id="summary")
             with gr.Accordion("All words with their cosines", open=False):
-                table = gr.HTML(elem_id="words-table")
+                table = gr.HTML(elem_id="words-table", apply_default_css=False)
 
     def run_caption(*inputs: Any) -> str:
         return caption(models, *inputs)
@@ -79,6 +79,7 @@ def caption_tab(models: Models) -> None:
     def run_inspected(*inputs: Any) -> tuple[str, str, str]:
         return inspected(models, *inputs)
 
+    cleared_with(photo, [written, words, summary, table])
     gr.on(
         [photo.upload, button.click, prompt.submit],
         told(run_caption),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from linmap.cli.app_page.events import ONE_AT_A_TIME, told
+from linmap.cli.app_page.events import ONE_AT_A_TIME, cleared_with, told
 from linmap.cli.app_page.models import MATCHER, Models
 from linmap.cli.app_page.similarity import heat_map, similarities
 from linmap.cli.app_page.tower import seen_by_tower, tower_markup
@@ -31,7 +31,7 @@ PHOTOS, TEXTS = 12, 32
 """As many are taken."""
 
 
-def drawn(paths: Sequence[str] | None, text: str, model: str | None) -> str:
+def drawn(paths: Sequence[str] | None, text: str | None, model: str | None) -> str:
     """What the tower sees of uploaded photos and of each line of a text, as HTML.
 
     Raises:
@@ -44,7 +44,7 @@ def drawn(paths: Sequence[str] | None, text: str, model: str | None) -> str:
     return tower_markup(seen_by_tower(model, photos, texts)) + _notes(notes)
 
 
-def compared(models: Models, paths: Sequence[str] | None, text: str, model: str | None) -> str:
+def compared(models: Models, paths: Sequence[str] | None, text: str | None, model: str | None) -> str:
     """The cosines between uploaded photos and each line of a text, as HTML.
 
     Raises:
@@ -81,21 +81,22 @@ def clippo_tab(models: Models) -> None:
                 compare = gr.Button("How near they are", variant="primary", elem_id="compare-button")
         with gr.Column(scale=3):
             gr.Markdown("#### How near they are: the cosine of each text and photo")
-            matrix = gr.HTML(elem_id="matrix")
+            matrix = gr.HTML(elem_id="matrix", apply_default_css=False)
             gr.Markdown("#### What the tower sees")
-            pictures = gr.HTML(elem_id="tower")
+            pictures = gr.HTML(elem_id="tower", apply_default_css=False)
 
     def run_compared(*inputs: Any) -> str:
         return compared(models, *inputs)
 
+    cleared_with(photos, [matrix, pictures])
     see.click(told(drawn), [photos, texts, model], pictures, api_name="tower")
     compare.click(told(run_compared), [photos, texts, model], matrix, api_name="similarity", **ONE_AT_A_TIME)
 
 
-def _given(paths: Sequence[str] | None, text: str) -> tuple[list[EncodedPhoto], list[str], list[str]]:
+def _given(paths: Sequence[str] | None, text: str | None) -> tuple[list[EncodedPhoto], list[str], list[str]]:
     """Photos and texts, and what is left out of them."""
     photos, errors = uploaded_all(paths, PHOTOS)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     notes = [str(error) for error in errors]
     if len(lines) > TEXTS:
         notes.append(f"{len(lines) - TEXTS} texts are left out: {TEXTS} are taken at most.")

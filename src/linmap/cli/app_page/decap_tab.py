@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from linmap.cli.app_page.events import ONE_AT_A_TIME, told
+from linmap.cli.app_page.events import ONE_AT_A_TIME, cleared_with, told
 from linmap.cli.app_page.models import Models
 from linmap.cli.app_page.uploads import photo_input, uploaded
 from linmap.cli.models import DECAP
@@ -35,7 +35,7 @@ STRATEGY_LABELS = {
 
 
 def explained_caption(
-    models: Models, path: str | None, model: str | None, strategy: str, count: int
+    models: Models, path: str | None, model: str | None, strategy: str | None, count: int
 ) -> tuple[str, Sequence[SupportSentence]]:
     """The caption of an uploaded photo, and the sentences behind it.
 
@@ -75,12 +75,13 @@ def decap_tab(models: Models) -> None:
         with gr.Column(scale=3):
             written = gr.Textbox(label="Caption", interactive=False, elem_id="decap-caption", lines=2)
             gr.Markdown("#### The sentences behind it")
-            sentences = gr.HTML(elem_id="support")
+            sentences = gr.HTML(elem_id="support", apply_default_css=False)
 
     def run(*inputs: Any) -> tuple[str, str]:
         caption, support = explained_caption(models, *inputs)
         return caption, support_markup(support)
 
+    cleared_with(photo, [written, sentences])
     gr.on(
         [photo.upload, button.click],
         told(run),

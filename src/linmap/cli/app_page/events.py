@@ -5,19 +5,25 @@ from __future__ import annotations
 import functools
 import html
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from linmap.errors import LinmapError
 
-__all__ = ["ONE_AT_A_TIME", "told"]
+__all__ = ["ONE_AT_A_TIME", "cleared_with", "told"]
 
 logger = logging.getLogger(__name__)
 
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models"}
 """For events that ask a model: a model answers one, the others wait in the queue."""
+
+
+def cleared_with(box: gr.Image | gr.File, results: Sequence[Component]) -> None:
+    """Empties `results` when another photo comes into `box`: what was said of one never stands beside another."""
+    box.change(None, None, list(results), js=f"() => {[''] * len(results)}", api_visibility="private")
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,4 +43,4 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _message(text: str) -> gr.Error:
-    return gr.Error(html.escape(text), duration=None, title="That did not work", print_exception=False)
+    return gr.Error(html.escape(text), duration=None, print_exception=False)

@@ -26,7 +26,7 @@ CSS = (
     + """
 .gradio-container { max-width: 72rem !important; margin: 0 auto !important; }
 #words .photo { max-width: 34rem; }
-.wide, #words-table { overflow-x: auto; }
+.wide { width: 0; min-width: 100%; overflow-x: auto; } /* scrolls, and widens nothing around it */
 table.support { width: 100%; border-collapse: collapse; }
 table.support td.number { min-width: 5rem; color: inherit;
   background: linear-gradient(#6366f155 0 0) no-repeat 0 0 / calc(var(--share) * 100%) 100%; }
@@ -35,8 +35,10 @@ table.heat th { font-weight: normal; text-align: left; padding: .25rem .5rem; mi
 table.heat th:not(:first-child) { min-width: 4.5rem; padding: .15rem; }
 table.heat img { width: 100%; max-width: 8rem; aspect-ratio: 1; object-fit: cover; border-radius: .25rem; }
 table.heat td { text-align: center; font-variant-numeric: tabular-nums; padding: .4rem; border: 2px solid transparent;
-  background-color: rgb(from #6366f1 r g b / calc(var(--heat) * .8)); background-clip: padding-box; }
+  background-color: color-mix(in srgb, #6366f1 calc(var(--heat) * 80%), transparent); background-clip: padding-box; }
 table.heat td.nearest { border-color: currentcolor; font-weight: bold; }
+.solved { align-items: center; }
+.solved button { align-self: center; height: auto; }
 .tower { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); gap: 1rem; }
 .tower figure { margin: 0; }
 .tower figcaption { overflow-wrap: anywhere; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from linmap.cli.app_page.events import ONE_AT_A_TIME, told
+from linmap.cli.app_page.events import ONE_AT_A_TIME, cleared_with, told
 from linmap.cli.app_page.models import Models
 from linmap.cli.app_page.uploads import photo_input, thumbnail, uploaded
 from linmap.cli.models import CAPTIONER
@@ -47,7 +48,9 @@ class SolvedPhoto:
     answer: str
 
 
-def with_example(examples: Sequence[SolvedPhoto], path: str | None, question: str, answer: str) -> list[SolvedPhoto]:
+def with_example(
+    examples: Sequence[SolvedPhoto], path: str | None, question: str | None, answer: str | None
+) -> list[SolvedPhoto]:
     """`examples` and one more.
 
     Raises:
@@ -55,13 +58,14 @@ def with_example(examples: Sequence[SolvedPhoto], path: str | None, question: st
         QuestionDataError: It has no question or no answer.
     """
     uploaded(path)
-    if not question.strip() or not answer.strip():
+    question, answer = (question or "").strip(), (answer or "").strip()
+    if not question or not answer:
         raise QuestionDataError("A solved example has a photo, a question and an answer: write both, then add it.")
-    return [*examples, SolvedPhoto(str(path), question.strip(), answer.strip())]
+    return [*examples, SolvedPhoto(str(path), question, answer)]
 
 
 def answers(
-    models: Models, path: str | None, model: str | None, question: str, examples: Sequence[SolvedPhoto]
+    models: Models, path: str | None, model: str | None, question: str | None, examples: Sequence[SolvedPhoto]
 ) -> tuple[str, str]:
     """The answer to a question about an uploaded photo, and that of the language model without photos.
 
@@ -75,7 +79,8 @@ def answers(
     Raises:
         LinmapError: A photo is missing or cannot be read, there is no question, or the model is not to be had.
     """
-    if not question.strip():
+    question = (question or "").strip()
+    if not question:
         raise QuestionDataError("There is no question yet: write one about the photo.")
     photos = [uploaded(path), *(uploaded(example.path) for example in examples)]
     captioner, processor = models.captioner(model)
@@ -123,7 +128,7 @@ def questions_tab(models: Models) -> None:
                     _example(place, example, examples)
 
             with gr.Group():
-                support = photo_input("Photo of a new example")
+                support = photo_input("Photo of a new example", height=200)
                 support_question = gr.Textbox(label="Its question", max_length=LONGEST, elem_id="support-question")
                 support_answer = gr.Textbox(label="Its answer", max_length=LONGEST, elem_id="support-answer")
             add = gr.Button("Add the example", elem_id="add-button")
@@ -134,6 +139,7 @@ def questions_tab(models: Models) -> None:
     def run_ask(*inputs: Any) -> tuple[str, str]:
         return answers(models, *inputs)
 
+    cleared_with(photo, [seen, unseen])
     new = [support, support_question, support_answer]
     gr.on(
         [add.click, support_answer.submit], told(run_add), [examples, *new], [examples, *new], api_visibility="private"
@@ -150,7 +156,7 @@ def questions_tab(models: Models) -> None:
 
 def _example(place: int, example: SolvedPhoto, examples: gr.State) -> None:
     """One of the solved examples, with a button that takes it away."""
-    with gr.Row(equal_height=True, elem_classes="solved"):
+    with gr.Row(elem_classes="solved"):
         gr.Image(
             thumbnail(uploaded(example.path)),
             show_label=False,
@@ -161,7 +167,7 @@ def _example(place: int, example: SolvedPhoto, examples: gr.State) -> None:
             min_width=90,
             interactive=False,
         )
-        gr.HTML(_spelt(example))
+        gr.HTML(_spelt(example), apply_default_css=False)
         remove = gr.Button("Remove", size="sm", scale=1, min_width=90)
     remove.click(_without(place), examples, examples, api_visibility="private")
 
@@ -171,6 +177,4 @@ def _without(place: int) -> Callable[[list[SolvedPhoto]], list[SolvedPhoto]]:
 
 
 def _spelt(example: SolvedPhoto) -> str:
-    import html
-
     return f"<p><b>{html.escape(example.question)}</b><br>{html.escape(example.answer)}</p>"

@@ -20,9 +20,9 @@ THUMBNAIL = 320
 """Longest side of a photo that is shown again, in pixels."""
 
 
-def photo_input(label: str = "Photo") -> gr.Image:
+def photo_input(label: str = "Photo", *, height: int = 320) -> gr.Image:
     """A box for one photo; events get the path of the file as it was uploaded."""
-    image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], buttons=[], height=320)
+    image = gr.Image(label=label, type="filepath", sources=["upload", "clipboard"], buttons=[], height=height)
     # gradio would open the file here, and say what Pillow says of one that is none. A subclass would have it write a
     # stub file beside this one.
     image.preprocess = _path_of  # type: ignore[method-assign]
