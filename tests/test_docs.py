@@ -7,37 +7,22 @@ language model under the name `language_model`, `<!-- not run: reason -->` more 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-_BLOCK = re.compile(r"(?:<!-- (?P<needs>[^\n]*?) -->\n+)?^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```", re.S | re.M)
+from .documented import PAGES, ROOT, Block, blocks, named
 
 
-class Block(NamedTuple):
-    needs: str
-    language: str
-    code: str
-
-
-def _blocks(page: Path) -> list[Block]:
-    found = _BLOCK.finditer(page.read_text(encoding="utf-8"))
-    return [Block(block["needs"] or "", block["language"], block["code"]) for block in found]
-
-
-def _python(page: Path) -> list[Block]:
-    return [block for block in _blocks(page) if block.language == "python"]
+def _python(page) -> list[Block]:
+    return blocks(page, "python")
 
 
 def _pages_with_python() -> list:
-    pages = [page for page in PAGES if any(not block.needs.startswith("not run") for block in _python(page))]
+    pages = [page for page in PAGES if any(block.runs for block in _python(page))]
     return [
         pytest.param(
             page,
-            id=str(page.relative_to(ROOT)),
+            id=named(page),
             marks=[pytest.mark.weights] if any(block.needs == "weights" for block in _python(page)) else [],
         )
         for page in pages
@@ -50,25 +35,25 @@ def test_the_python_of_a_page_runs(page, tiny_lm, tmp_path, monkeypatch):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     namespace: dict[str, object] = {"__name__": "page"}
     for block in _python(page):
-        if block.needs.startswith("not run"):
+        if not block.runs:
             continue
         if block.needs == "tiny":
             namespace["language_model"] = tiny_lm("gptj")
         exec(compile(block.code, f"{page.name}, a python block", "exec"), namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_a_block_says_what_it_needs_in_a_word_that_is_known(page):
-    for block in _blocks(page):
+    for block in blocks(page):
         assert block.needs in ("", "weights", "tiny") or re.fullmatch(r"not run: .+", block.needs), block.needs
 
 
 def test_the_readme_has_exactly_the_two_commands_of_the_set_up():
     commands = [
         line
-        for block in _blocks(ROOT / "README.md")
+        for block in blocks(ROOT / "README.md", "bash")
         for line in block.code.splitlines()
-        if block.language == "bash" and "pip install" in line
+        if "pip install" in line
     ]
     assert commands == [
         "python -m pip install . && linmap caption examples/photos/*.jpg",
