@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linmap.cli.evaluate.caption_scoring import METRICS, OF_PHOTOS, metrics_named
-from linmap.cli.evaluate.options import AsJson, Captioners, Control, ControlSeed, Device, MaxUnreadable, Photos, Split
+from linmap.cli.evaluate.options import (
+    AsJson,
+    Captioners,
+    Control,
+    ControlSeed,
+    Device,
+    MaxUnreadable,
+    Photos,
+    Split,
+    UpdateCard,
+)
 
 if TYPE_CHECKING:
     from linmap.cli.evaluate.caption_nearness import Nearness
@@ -69,9 +79,7 @@ def caption(
             show_default="nothing written",
         ),
     ] = None,
-    update_card: Annotated[
-        bool, typer.Option("--update-card", help="Write the scores into the model card of every --model folder.")
-    ] = False,
+    update_card: UpdateCard = False,
     seed: ControlSeed = 0,
     num_beams: Annotated[
         int | None, typer.Option(min=1, help="Beams of the search; 1 is greedy.", show_default="the model's own")
@@ -107,9 +115,9 @@ def caption(
       linmap evaluate caption --data nocaps_val_4500_captions.json --images nocaps/ --model runs/mine --update-card
     """
     from linmap.cli.devices import check_device, check_dtype, device_for
-    from linmap.cli.evaluate.caption_cards import require_cards, update_cards
     from linmap.cli.evaluate.caption_data import measured_photos, require_source
     from linmap.cli.evaluate.captioners import named_models
+    from linmap.cli.evaluate.model_cards import require_card, update_cards
 
     check_device(device)
     check_dtype(dtype)
@@ -117,8 +125,8 @@ def caption(
     metrics = metrics_named(metric)
     controls = _controls(control, features)
     models = named_models(model or [])
-    if update_card:
-        require_cards(models)
+    for one in models if update_card else ():
+        require_card(one.word, one.shown)
     from linmap.cli.messages import no_bars_off_terminals, quiet_libraries
 
     quiet_libraries()

@@ -34,6 +34,7 @@ __all__ = [
     "Plot",
     "Split",
     "Templates",
+    "UpdateCard",
     "why_no_picture",
 ]
 
@@ -155,5 +156,9 @@ MaxUnreadable = Annotated[int, typer.Option(min=0, help="Photos that may be miss
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Plot = Annotated[
     Path | None, typer.Option(metavar="FILE.png", callback=_picture, help="Draw the result.", show_default="no plot")
+]
+UpdateCard = Annotated[
+    bool,
+    typer.Option("--update-card", help="Write the scores, with their controls, into the card of every model's folder."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON, and nothing else, on stdout.")]

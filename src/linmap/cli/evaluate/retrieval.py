@@ -20,6 +20,7 @@ from linmap.cli.evaluate.options import (
     Photos,
     Plot,
     Split,
+    UpdateCard,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ MEANING = {
 
 
 def retrieval(
+    context: typer.Context,
     data: PairData,
     images: Images,
     split: Split = None,
@@ -60,6 +62,7 @@ def retrieval(
     batch_size: BatchSize = 32,
     max_unreadable: MaxUnreadable = 0,
     device: Device = "auto",
+    update_card: UpdateCard = False,
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -90,12 +93,16 @@ def retrieval(
       linmap evaluate retrieval --data xm3600/captions.jsonl --images xm3600/ --clippo runs/clippo
     """
     from linmap.cli.evaluate.compared import compared_models
+    from linmap.cli.evaluate.model_cards import require_card, retrieval_scores, update_card_of
 
     models = compared_models(model, clippo, device)
+    for one in models if update_card else ():
+        require_card(one.word, one.shown)
     from linmap.cli.dual_encoders import load_comparing
     from linmap.cli.evaluate.output import plot_files, write
     from linmap.cli.evaluate.pairs import embed_pairs, read_pairs, readable
     from linmap.cli.evaluate.retrieval_report import means_of, plots_of, rows_table
+    from linmap.cli.study.options import command_line
     from linmap.data.images import UnreadableImages
     from linmap.evaluation import retrieval_table
     from linmap.evaluation.retrieval import photos_of_a_part
@@ -135,6 +142,9 @@ def retrieval(
         lines = [_headline_of_several(rows), rows_table(rows, means)]
         lines += [_control_line(control, seed)] if control is not Control.NONE else []
     write(report, lines, plots_of(rows), plot=plot, as_json=as_json)
+    for one in models if update_card else ():
+        own = [score for row in rows if row.name == one.name for score in retrieval_scores(row, command_line(context))]
+        update_card_of(one.word, own, quiet=as_json)
 
 
 def _rows(

@@ -14,7 +14,8 @@ import typer
 
 from linmap.cli.evaluate.drawn_vqa import is_clippo
 from linmap.cli.evaluate.drawn_vqa_measure import refuse_shots
-from linmap.cli.evaluate.options import MAX_SEED, AsJson, Device, MaxUnreadable, Photos, Split
+from linmap.cli.evaluate.model_cards import drawn_vqa_scores, require_card, update_card_of, vqa_scores
+from linmap.cli.evaluate.options import MAX_SEED, AsJson, Device, MaxUnreadable, Photos, Split, UpdateCard
 from linmap.cli.evaluate.vqa_run import BLIND, SEEING, Run, answer_all
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def vqa(
             show_default="nothing written",
         ),
     ] = None,
+    update_card: UpdateCard = False,
     max_unreadable: MaxUnreadable = 0,
     device: Device = "auto",
     dtype: Annotated[
@@ -145,6 +147,8 @@ def vqa(
         raise typer.BadParameter("--clippo and --model each name the model; give one of them.")
     if drawn_by is not None:
         refuse_shots(context)
+    if update_card:
+        require_card(drawn_by or model, drawn_by or model or "the bundled model")
     from linmap.cli.messages import no_bars_off_terminals, quiet_libraries
 
     quiet_libraries()
@@ -194,6 +198,8 @@ def vqa(
                 device=device,
             )
             _tell(told, answered, output, drawn_vqa_report, as_json=as_json)
+        if update_card:
+            update_card_of(drawn_by, list(drawn_vqa_scores(told)), quiet=as_json)
         return
     drawn = draw_supports(asked, max(numbers), supports, seed, pool=pool, limit=limit)
     metrics = vqa_metrics_for([question.answers for support in drawn for question in support.questions])
@@ -232,6 +238,8 @@ def vqa(
             "command": command_line(context),
         }
         _tell(report, scores, output, vqa_report, as_json=as_json)
+    if update_card:
+        update_card_of(model, list(vqa_scores(report)), quiet=as_json)
 
 
 def _shots(text: str) -> list[int]:

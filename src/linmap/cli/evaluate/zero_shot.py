@@ -20,6 +20,7 @@ from linmap.cli.evaluate.options import (
     PerClass,
     Plot,
     Templates,
+    UpdateCard,
 )
 from linmap.errors import LabelDataError
 
@@ -34,6 +35,7 @@ __all__ = ["zero_shot"]
 
 
 def zero_shot(
+    context: typer.Context,
     images: LabelledImages,
     labels: Labels = None,
     classes: Classes = None,
@@ -50,6 +52,7 @@ def zero_shot(
     batch_size: BatchSize = 32,
     max_unreadable: MaxUnreadable = 0,
     device: Device = "auto",
+    update_card: UpdateCard = False,
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,12 +74,16 @@ def zero_shot(
       linmap evaluate zero-shot --images photos/ --clippo runs/clippo --templates plain
     """
     from linmap.cli.evaluate.compared import one_model
+    from linmap.cli.evaluate.model_cards import require_card, update_card_of, zero_shot_scores
 
     measured = one_model(model, clippo, device)
     shown = measured.shown
+    if update_card:
+        require_card(measured.word, shown)
     from linmap.cli.dual_encoders import load_comparing
     from linmap.cli.evaluate.labelled import classifier_of, first_of_each, read_named, templates_named
     from linmap.cli.evaluate.output import class_rows, confusion_is_drawn, plot_files, write
+    from linmap.cli.study.options import command_line
     from linmap.data.images import UnreadableImages
     from linmap.data.labels import read_labelled
     from linmap.evaluation import (
@@ -149,6 +156,8 @@ def zero_shot(
         lines += ["The same classifier on other test sets; the drop is against the first:", shift_table(rows)]
         plots["-shift"] = lambda path: plot_shift(rows, path)
     write(report, lines, plots, plot=plot, as_json=as_json)
+    if update_card:
+        update_card_of(measured.word, list(zero_shot_scores(report, command_line(context))), quiet=as_json)
 
 
 def _folders(words: list[str], first: Path) -> dict[str, Path]:
