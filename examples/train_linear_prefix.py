@@ -4,7 +4,9 @@
     python examples/train_linear_prefix.py --captions captions.json --images photos/ --steps 2000 --output runs/mine
 
 Without `--captions` it learns four example photos by heart, which shows the moving parts and nothing more. `--quick`
-takes eight steps. For real runs there is `linmap train`, which adds recipes, plots, samples and resuming.
+takes eight steps. `--figure` draws the photos with their captions. For real runs there is `linmap train`, which adds
+recipes, plots, samples and resuming; on several graphics cards, this script under accelerate: see
+examples/configurations.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import torch
 from transformers import Trainer, TrainingArguments
 
 from linmap import CaptionCollator, LinearVisionPrefixModel, LinearVisionPrefixProcessor
-from linmap.data import Captioned, caption_examples, read_captions
+from linmap.data import Captioned, caption_examples, open_photo, read_captions
+from linmap.evaluation import plot_captions
 from linmap.prefix.captioning import caption_photos
 
 PHOTOS = Path(__file__).parent / "photos"
@@ -34,9 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="wheel:efficientnet-lite0")
     parser.add_argument("--language-model", default="wheel:smollm2-135m-instruct")
+    parser.add_argument("--dtype", default="float32", help="of the frozen language model; bfloat16 for a large one")
     parser.add_argument("--captions", type=Path, help="captions file, Flickr8k-style or COCO; default: four photos")
     parser.add_argument("--images", type=Path, help="folder of its photos")
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--batch-size", type=int, default=8, help="captions at a time, in each process")
+    parser.add_argument("--figure", type=Path, help="also draw photos and captions into this PNG file")
     parser.add_argument("--output", type=Path, default=None, help="where the projection goes; default: nowhere")
     parser.add_argument("--quick", action="store_true", help="eight steps")
     arguments = parser.parse_args()
@@ -45,7 +51,7 @@ def main() -> None:
 
     # 1. Two frozen networks and an untrained linear layer: the 7x7 grid averaged to 2x2 gives four prefix vectors.
     model = LinearVisionPrefixModel.from_backbones(
-        arguments.encoder, arguments.language_model, grid_size=2, dtype="float32"
+        arguments.encoder, arguments.language_model, grid_size=2, dtype=arguments.dtype
     )
     processor = LinearVisionPrefixProcessor.for_model(model, prompt="A picture of")
     learned = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -62,7 +68,7 @@ def main() -> None:
         args=TrainingArguments(
             output_dir=str(folder),
             max_steps=8 if arguments.quick else arguments.steps,
-            per_device_train_batch_size=min(8, len(examples)),
+            per_device_train_batch_size=min(arguments.batch_size, len(examples)),
             learning_rate=3e-3,
             warmup_steps=2,
             max_grad_norm=1.0,
@@ -81,8 +87,14 @@ def main() -> None:
 
     # 4. What it says now, and a folder that `linmap caption --model FOLDER` takes.
     model.eval()
-    for answer in caption_photos(model, processor, [record.image for record in captioned[:5]], max_new_tokens=16):
-        print(f"{Path(str(answer.photo)).name}: {answer.caption or answer.error}")
+    shown = [record.image for record in captioned[:5]]
+    answers = list(caption_photos(model, processor, shown, max_new_tokens=16))
+    if trainer.is_world_process_zero():  # the only one, unless several were launched
+        for answer in answers:
+            print(f"{Path(str(answer.photo)).name}: {answer.caption or answer.error}")
+        if arguments.figure:
+            pictures = [open_photo(photo) for photo in shown]
+            plot_captions(pictures, [answer.caption or "" for answer in answers], arguments.figure)
     if arguments.output:
         trainer.save_model()
         print(f"Saved to {arguments.output}")

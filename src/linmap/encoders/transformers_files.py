@@ -56,7 +56,8 @@ def read_configuration(name: EncoderName, directory: Path) -> PreTrainedConfig:
     if kind not in CONFIG_MAPPING:
         raise EncoderError(
             f"{name} is a {kind!r} model, which transformers {transformers.__version__} does not have; code that comes "
-            "with a checkpoint is not run. Install a transformers that has it, or take another encoder."
+            "with a checkpoint is not run. Install a transformers that has it, import the module that tells the Auto "
+            "classes of it if it is your own, or take another encoder."
         )
     return AutoConfig.from_pretrained(directory)
 
