@@ -32,6 +32,7 @@ __all__ = [
     "QuestionDataError",
     "RecipeError",
     "RenderingError",
+    "SharingError",
     "SupportMemoryError",
     "TextPairError",
     "TooManyUnreadableImagesError",
@@ -143,6 +144,10 @@ class UnavailableDeviceError(LinmapError, ValueError):
 
 class ModelNotFoundError(LinmapError, OSError):
     """A model that was named is neither a folder of ours nor to be had from the Hub."""
+
+
+class SharingError(LinmapError, OSError):
+    """A model cannot be put on the Hub; the message says what the Hub holds now and what to do."""
 
 
 class ModelCardError(LinmapError, ValueError):

@@ -13,7 +13,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index, model_ind
 from linmap.cards.scores import commands_of, control_shown, score_tables
 from linmap.errors import ModelCardError
 
-__all__ = ["with_scores"]
+__all__ = ["scores_in", "with_scores"]
 
 BEGIN = "<!-- Scores by linmap evaluate: begin. What stands up to the end is written anew with every measurement. -->"
 END = "<!-- Scores by linmap evaluate: end -->"
@@ -50,6 +50,17 @@ def with_scores(text: str, scores: Sequence[Mapping[str, Any]], name: str, where
     header = _with_index(header, index, facts, where)
     body = _with_table(body, [score for score in map(_score, results) if score is not None])
     return f"---\n{header}---\n{body}"
+
+
+def scores_in(text: str) -> list[dict[str, Any]]:
+    """What the header of a card says that linmap measured, as `with_scores` takes it.
+
+    Raises:
+        ModelCardError: The header is damaged.
+    """
+    header, _ = _split(text)
+    results = _results(_facts(header, "the card"), "the card")
+    return [score for score in map(_score, results) if score is not None]
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from linmap.cli import app_page, caption, convert, evaluate, features, info, inspect, memory, render, study, train
+from linmap.cli import app_page, caption, convert, evaluate, features, info, inspect, memory, push, render, study, train
 from linmap.errors import LinmapError
 
 __all__ = ["app", "main"]
@@ -61,7 +61,7 @@ def linmap(
     """
 
 
-for _command in (app_page, caption, train, evaluate, study, features, memory, info, inspect, render, convert):
+for _command in (app_page, caption, train, evaluate, study, features, memory, info, inspect, render, convert, push):
     _command.register(app)
 
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.auto.configuration_auto import AutoConfig
 
 from linmap.errors import ConfigurationError, UnknownNameError
 from linmap.rendering.glyphs import Glyphs
 from linmap.rendering.text import render_text
+from linmap.sharing import SharedConfig
 
 __all__ = ["SHARING", "TEXT_INPUTS", "ClippoConfig", "checked_renderer"]
 
@@ -31,7 +31,7 @@ RENDERER: Mapping[str, Any] = MappingProxyType(
 """How texts are drawn unless a configuration says otherwise: what `render_text` does by itself."""
 
 
-class ClippoConfig(PreTrainedConfig):
+class ClippoConfig(SharedConfig):
     """One ViT that reads photos and drawn text, and what of it the two share.
 
     The defaults are the published ViT-B/16. CLIPPO shares everything; the paper compares it with one

@@ -9,16 +9,17 @@ import torch
 from torch import nn
 from transformers import initialization as init
 
-from linmap.cards import write_model_card
 from linmap.clippo.configuration import ClippoConfig
 from linmap.clippo.towers import TokenEmbedding
 from linmap.errors import ConfigurationError
-from linmap.weights.repositories import SharedOnHub, upload
+from linmap.sharing import SharedModel, taken_for_hub
+from linmap.weights.loading_arguments import HUB_ARGUMENTS
+from linmap.weights.repositories import checkpoint_directory
 
 __all__ = ["ClippoPreTrainedModel"]
 
 
-class ClippoPreTrainedModel(SharedOnHub):
+class ClippoPreTrainedModel(SharedModel):
     """What models with a CLIPPO tower have in common: how weights start, and that a card is saved with them."""
 
     config: ClippoConfig
@@ -46,13 +47,18 @@ class ClippoPreTrainedModel(SharedOnHub):
             The model in eval mode, or with `output_loading_info=True` the model and what was loaded.
 
         Raises:
+            BackboneError: There is no such folder or repository, or the Hub cannot be reached.
+            ModelNotFoundError: It holds another kind of model.
             ConfigurationError: A weight is missing; it is never left random.
         """
         wanted = keywords.pop("output_loading_info", False)
-        loaded: Any = super().from_pretrained(
-            pretrained_model_name_or_path, *arguments, **keywords, output_loading_info=True
-        )
+        hub = {name: keywords.pop(name) for name in HUB_ARGUMENTS if name in keywords}
+        kinds = () if keywords.get("config") else (ClippoConfig.model_type,)
+        subfolder = keywords.pop("subfolder", None) or ""
+        directory = checkpoint_directory(pretrained_model_name_or_path, kinds=kinds, subfolder=subfolder, **hub)
+        loaded: Any = super().from_pretrained(directory, *arguments, **keywords, output_loading_info=True)
         model, info = loaded
+        model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
         missing = sorted(key for key in info["missing_keys"] if not key.startswith(cls.starts_anew))
         if missing:
             raise ConfigurationError(
@@ -98,8 +104,6 @@ class ClippoPreTrainedModel(SharedOnHub):
         save_directory: str | Path,
         *,
         push_to_hub: bool = False,
-        repo_id: str | None = None,
-        token: str | bool | None = None,
         **kwargs: Any,
     ) -> None:
         """Writes the weights, the configuration and a model card.
@@ -107,14 +111,17 @@ class ClippoPreTrainedModel(SharedOnHub):
         Args:
             save_directory: Made if it is not there.
             push_to_hub: Upload the directory afterwards, to `repo_id` or the directory's name.
-            repo_id: See `push_to_hub`.
-            token: Hub token.
-            **kwargs: As in transformers.
+            **kwargs: As in transformers; `repo_id`, `private`, `token` and others of `push_to_hub` for the upload.
         """
         directory = Path(save_directory)
+        hub = taken_for_hub(kwargs)
         super().save_pretrained(directory, **kwargs)
+        self.write_card(directory)
+        if push_to_hub:
+            self._share_saved(directory, **hub)
+
+    def card_facts(self) -> dict[str, Any]:
+        """What `write_model_card` is told of the model itself."""
         started = self.config.initialised_from
         parts = {} if started is None else {"tower": started}
-        write_model_card(directory, kind=self.card_kind, backbones=parts, trained=list(parts))
-        if push_to_hub:
-            upload(directory, repo_id or directory.name, token=token)
+        return {"kind": self.card_kind, "backbones": parts, "trained": list(parts)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from transformers import AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase
 
 from linmap.clippo.configuration import ClippoConfig, checked_renderer
 from linmap.clippo.drawn_questions import draw_questions
@@ -19,6 +19,7 @@ from linmap.clippo.pixels import tower_pixels
 from linmap.data.pictures import pictures_in_order
 from linmap.errors import ConfigurationError
 from linmap.rendering.text import render_text
+from linmap.sharing import SharedProcessor
 
 if TYPE_CHECKING:
     from linmap.clippo.pretrained import ClippoPreTrainedModel
@@ -28,7 +29,7 @@ __all__ = ["ClippoProcessor"]
 logger = logging.getLogger(__name__)
 
 
-class ClippoProcessor(ProcessorMixin):
+class ClippoProcessor(SharedProcessor):
     """Prepares photos and texts for `ClippoModel`.
 
     Args:
@@ -107,12 +108,11 @@ class ClippoProcessor(ProcessorMixin):
         return cls(ClippoImageProcessor(image_size=model.config.image_size), text_renderer=model.config.text_renderer)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Self:  # type: ignore[override]
-        """Loads a processor that was saved, with its tokenizer where it has one; arguments as in transformers."""
-        config, _ = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
-        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+    def _from_directory(cls, directory: Path, **kwargs: Any) -> Self:
+        config, _ = cls.get_processor_dict(str(directory), **kwargs)
+        processor = super()._from_directory(directory, **kwargs)
         if config.get("has_tokenizer"):
-            processor.tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
+            processor.tokenizer = AutoTokenizer.from_pretrained(str(directory), **kwargs)
         return processor
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> Any:

@@ -16,7 +16,6 @@ from transformers import (
 from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME
 
 from linmap import language
-from linmap.cards import write_model_card
 from linmap.decap.configuration import DeCapConfig
 from linmap.decap.memory import SupportMemory
 from linmap.decap.parts import (
@@ -39,8 +38,9 @@ from linmap.language.recorded import (
     record_of,
     savable,
 )
+from linmap.sharing import SharedModel, taken_for_hub
 from linmap.weights.loading_arguments import loading_info, sorted_arguments
-from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
+from linmap.weights.repositories import checkpoint_directory
 from linmap.weights.samples import is_the_same, samples_of
 
 __all__ = ["DECODER_FOLDER", "DUAL_ENCODER_FOLDER", "MEMORY_FOLDER", "DeCapCheckpoints"]
@@ -48,7 +48,7 @@ __all__ = ["DECODER_FOLDER", "DUAL_ENCODER_FOLDER", "MEMORY_FOLDER", "DeCapCheck
 MAX_NEW_TOKENS = 30  # the paper's code stops there
 
 
-class DeCapCheckpoints(SharedOnHub):
+class DeCapCheckpoints(SharedModel):
     """Making, loading, saving and sharing of `DeCapModel`, apart from its arithmetic."""
 
     config: DeCapConfig
@@ -200,7 +200,8 @@ class DeCapCheckpoints(SharedOnHub):
         hub, decoder_kwargs = sorted_arguments(
             kwargs, "dual_encoder, decoder, memory", of_part=LANGUAGE_MODEL_ARGUMENTS
         )
-        directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
+        kinds = () if config else (DeCapConfig.model_type,)
+        directory = checkpoint_directory(pretrained_model_name_or_path, kinds=kinds, subfolder=subfolder, **hub)
         config = config or DeCapConfig.from_pretrained(directory)
         encoder = recorded_dual_encoder(config, dual_encoder, directory)
         hub = {name: value for name, value in hub.items() if name not in ("revision", "force_download")}
@@ -226,8 +227,6 @@ class DeCapCheckpoints(SharedOnHub):
         include_backbones: bool | None = None,
         state_dict: dict[str, Tensor] | None = None,
         push_to_hub: bool = False,
-        repo_id: str | None = None,
-        token: str | bool | None = None,
         **kwargs: Any,
     ) -> None:
         """Writes what was learned, the memory, the configuration and a model card.
@@ -238,15 +237,14 @@ class DeCapCheckpoints(SharedOnHub):
                 `decoder`; such a checkpoint needs nothing else. None does so for a model that was loaded from one.
             state_dict: Weights to save instead of the model's own, as Trainer passes them.
             push_to_hub: Upload the directory afterwards, to `repo_id` or the directory's name.
-            repo_id: See `push_to_hub`.
-            token: Hub token.
-            **kwargs: As in transformers.
+            **kwargs: As in transformers; `repo_id`, `private`, `token` and others of `push_to_hub` for the upload.
 
         Raises:
             ConfigurationError: A frozen part has no name to find it by, learns, or is no longer the one it names; or a
                 memory lies there that this model does not have.
         """
         directory = Path(save_directory)
+        hub = taken_for_hub(kwargs)
         if self.memory is None and (directory / MEMORY_FOLDER).is_dir():
             raise ConfigurationError(
                 f"{directory / MEMORY_FOLDER} holds a memory and this model has none, so it would come back with that "
@@ -271,15 +269,14 @@ class DeCapCheckpoints(SharedOnHub):
             self.dual_encoder.save_pretrained(directory / DUAL_ENCODER_FOLDER, include_backbones=True)
         if self.memory is not None:
             self.memory.save_pretrained(directory / MEMORY_FOLDER)
-        write_model_card(
-            directory,
-            kind=self.config.model_type,
-            backbones=self.config.backbones or {},
-            trained=["decoder"] if self.config.train_decoder else [],
-            complete=include_backbones,
-        )
+        self.write_card(directory, complete=include_backbones)
         if push_to_hub:
-            upload(directory, repo_id or directory.name, token=token)
+            self._share_saved(directory, **hub)
+
+    def card_facts(self) -> dict[str, Any]:
+        """What `write_model_card` is told of the model itself."""
+        trained = ["decoder"] if self.config.train_decoder else []
+        return {"kind": self.config.model_type, "backbones": self.config.backbones or {}, "trained": trained}
 
     def _require_named(self) -> None:
         """A checkpoint of what was learned names the other parts, and would lose what they learned."""

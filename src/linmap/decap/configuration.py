@@ -8,6 +8,7 @@ from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto.configuration_auto import AutoConfig
 
 from linmap.errors import ConfigurationError, UnknownNameError
+from linmap.sharing import SharedConfig
 
 __all__ = ["CHECKPOINT_CONTENTS", "DECODING", "STRATEGIES", "DeCapConfig", "paper_decoder"]
 
@@ -25,7 +26,7 @@ def paper_decoder() -> PreTrainedConfig:
     return GPT2Config(n_layer=4, n_head=4, n_embd=768)
 
 
-class DeCapConfig(PreTrainedConfig):
+class DeCapConfig(SharedConfig):
     """The latent space, the decoder, and how a photo's latent is brought among those of texts.
 
     Args:

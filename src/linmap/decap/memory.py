@@ -99,7 +99,7 @@ class SupportMemory:
             SupportMemoryError: There is no memory, it is not complete, or one of its files is missing or damaged.
             BackboneError: Neither a folder nor a repository that can be reached.
         """
-        directory = checkpoint_directory(name, **hub) / subfolder
+        directory = checkpoint_directory(name, subfolder=subfolder, **hub)
         facts = memory_files.complete_facts(directory)
         if verify:
             memory_files.verify(directory)

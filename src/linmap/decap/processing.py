@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
-from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase
 
 from linmap import encoders, language
 from linmap.data.pictures import NoImageProcessor, pictures_in_order
 from linmap.decap.configuration import DeCapConfig
 from linmap.errors import BackboneError, ConfigurationError
+from linmap.sharing import SharedProcessor
 
 if TYPE_CHECKING:
     from linmap.decap.modeling import DeCapModel
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DeCapProcessor"]
 
 
-class DeCapProcessor(ProcessorMixin):
+class DeCapProcessor(SharedProcessor):
     """Prepares photos and texts for `DeCapModel`.
 
     Args:

@@ -13,20 +13,20 @@ from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from linmap import encoders, text_encoders
-from linmap.cards import write_model_card
 from linmap.dual import pretrained
 from linmap.dual.configuration import DualEncoderConfig
 from linmap.dual.reading import device_of, dtype_named, kind_of, tensors_in
 from linmap.dual.towers import image_tower, text_tower
 from linmap.errors import ConfigurationError, ProjectionError
+from linmap.sharing import SharedModel, taken_for_hub
 from linmap.weights.loading_arguments import loading_info, sorted_arguments
-from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
+from linmap.weights.repositories import checkpoint_directory
 from linmap.weights.samples import is_the_same, samples_of
 
 __all__ = ["DualCheckpoints"]
 
 
-class DualCheckpoints(SharedOnHub):
+class DualCheckpoints(SharedModel):
     """Making, loading, saving and sharing of `DualEncoderModel`, apart from its arithmetic."""
 
     config: DualEncoderConfig
@@ -232,7 +232,8 @@ class DualCheckpoints(SharedOnHub):
         dtype = kwargs.pop("torch_dtype", dtype)
         named = "dtype, device_map, image_encoder, text_encoder"
         hub, _ = sorted_arguments(kwargs, named, needless=["attn_implementation"])
-        directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
+        kinds = () if config else (DualEncoderConfig.model_type, *pretrained.TWO_TOWERS)
+        directory = checkpoint_directory(pretrained_model_name_or_path, kinds=kinds, subfolder=subfolder, **hub)
         asked = dtype_named(dtype)
         unexpected: set[str] = set()
         if config is None and kind_of(directory) in pretrained.TWO_TOWERS:
@@ -270,8 +271,6 @@ class DualCheckpoints(SharedOnHub):
         include_backbones: bool | None = None,
         state_dict: dict[str, Tensor] | None = None,
         push_to_hub: bool = False,
-        repo_id: str | None = None,
-        token: str | bool | None = None,
         **kwargs: Any,
     ) -> None:
         """Writes what was learned, the configuration and a model card.
@@ -282,14 +281,13 @@ class DualCheckpoints(SharedOnHub):
                 model that was loaded from one.
             state_dict: Weights to save instead of the model's own, as Trainer passes them.
             push_to_hub: Upload the directory afterwards, to `repo_id` or the directory's name.
-            repo_id: See `push_to_hub`.
-            token: Hub token.
-            **kwargs: As in transformers.
+            **kwargs: As in transformers; `repo_id`, `private`, `token` and others of `push_to_hub` for the upload.
 
         Raises:
             ConfigurationError: A frozen tower has no name to find it by, learns, or is no longer the one it names.
         """
         directory = Path(save_directory)
+        hub = taken_for_hub(kwargs)
         if include_backbones is None:
             include_backbones = self.config.checkpoint_contents == "full"
         if not include_backbones:
@@ -312,16 +310,14 @@ class DualCheckpoints(SharedOnHub):
             super().save_pretrained(directory, state_dict=state_dict, **kwargs)
         finally:
             self.config.checkpoint_contents, self._keys_to_ignore_on_save = contents, ignored
-        trained = [f"{tower}_encoder" for tower in self.config.trained_towers or []]
-        write_model_card(
-            directory,
-            kind="dual_encoder",
-            backbones=self.config.backbones or {},
-            trained=trained,
-            complete=include_backbones,
-        )
+        self.write_card(directory, complete=include_backbones)
         if push_to_hub:
-            upload(directory, repo_id or directory.name, token=token)
+            self._share_saved(directory, **hub)
+
+    def card_facts(self) -> dict[str, Any]:
+        """What `write_model_card` is told of the model itself."""
+        trained = [f"{tower}_encoder" for tower in self.config.trained_towers or []]
+        return {"kind": self.config.model_type, "backbones": self.config.backbones or {}, "trained": trained}
 
     def frozen_towers(self) -> dict[str, PreTrainedModel]:
         """The towers that do not learn, under `"image_encoder"` and `"text_encoder"`."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.configuration_utils import SubConfigSpec
 from transformers.models.auto.configuration_auto import AutoConfig
 
 from linmap.encoders.configuration import ImageEncoderConfig
 from linmap.errors import ConfigurationError, UnknownNameError
+from linmap.sharing import SharedConfig
 from linmap.text_encoders.configuration import TextEncoderConfig
 
 __all__ = ["CHECKPOINT_CONTENTS", "LOSSES", "TOWERS", "DualEncoderConfig"]
@@ -20,7 +21,7 @@ CHECKPOINT_CONTENTS = ("learned", "full")
 SIGLIP_BIAS = -10.0  # arXiv 2303.15343, section 3.2
 
 
-class DualEncoderConfig(PreTrainedConfig):
+class DualEncoderConfig(SharedConfig):
     """Two towers, which of them learns, and the space they share.
 
     Args:

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase
 
 from linmap import encoders, text_encoders
 from linmap.data.pictures import NoImageProcessor, pictures_in_order
 from linmap.dual.configuration import DualEncoderConfig
 from linmap.errors import ConfigurationError
+from linmap.sharing import SharedProcessor
 
 if TYPE_CHECKING:
     from linmap.dual.modeling import DualEncoderModel
@@ -21,7 +22,7 @@ __all__ = ["DualEncoderProcessor"]
 logger = logging.getLogger(__name__)
 
 
-class DualEncoderProcessor(ProcessorMixin):
+class DualEncoderProcessor(SharedProcessor):
     """Prepares photos and texts for `DualEncoderModel`.
 
     Args:

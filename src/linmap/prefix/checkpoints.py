@@ -12,7 +12,6 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from linmap import encoders, language
-from linmap.cards import write_model_card
 from linmap.errors import BackboneError, ConfigurationError, ProjectionError
 from linmap.language.recorded import (
     LANGUAGE_MODEL_ARGUMENTS,
@@ -24,9 +23,10 @@ from linmap.language.recorded import (
 from linmap.prefix.configuration import LinearVisionPrefixConfig
 from linmap.prefix.frozen_parts import named_encoder, own_encoder, require_fit, trained_encoder
 from linmap.prefix.learned import load_learned_parts
+from linmap.sharing import SharedModel, taken_for_hub
 from linmap.weights.loading_arguments import HUB_ARGUMENTS, loading_info, sorted_arguments
 from linmap.weights.records import put_down
-from linmap.weights.repositories import SharedOnHub, checkpoint_directory, upload
+from linmap.weights.repositories import checkpoint_directory
 from linmap.weights.samples import is_the_same, samples_of
 
 __all__ = ["IMAGE_TOKEN", "PrefixCheckpoints"]
@@ -36,7 +36,7 @@ ENCODER_FOLDER = "encoder"
 LANGUAGE_MODEL_FOLDER = "language_model"
 
 
-class PrefixCheckpoints(SharedOnHub):
+class PrefixCheckpoints(SharedModel):
     """Making, loading, saving and sharing of `LinearVisionPrefixModel`, apart from its arithmetic."""
 
     config: LinearVisionPrefixConfig
@@ -164,7 +164,8 @@ class PrefixCheckpoints(SharedOnHub):
         hub, language_kwargs = sorted_arguments(
             kwargs, "encoder, language_model, encoder_kwargs", of_part=LANGUAGE_MODEL_ARGUMENTS
         )
-        directory = checkpoint_directory(pretrained_model_name_or_path, **hub) / subfolder
+        kinds = () if config else (LinearVisionPrefixConfig.model_type,)
+        directory = checkpoint_directory(pretrained_model_name_or_path, kinds=kinds, subfolder=subfolder, **hub)
         config = config or LinearVisionPrefixConfig.from_pretrained(directory)
         full = config.checkpoint_contents == "full"
         if config.trained_encoder:
@@ -206,8 +207,6 @@ class PrefixCheckpoints(SharedOnHub):
         include_backbones: bool | None = None,
         state_dict: dict[str, Tensor] | None = None,
         push_to_hub: bool = False,
-        repo_id: str | None = None,
-        token: str | bool | None = None,
         **kwargs: Any,
     ) -> None:
         """Writes the projection, the configuration and a model card: a few megabytes.
@@ -220,15 +219,14 @@ class PrefixCheckpoints(SharedOnHub):
                 own dtype; such a checkpoint needs nothing else. None does so for a model that was loaded from one.
             state_dict: Weights to save instead of the model's own, as Trainer passes them.
             push_to_hub: Upload the directory afterwards, to `repo_id` or the directory's name.
-            repo_id: See `push_to_hub`.
-            token: Hub token.
-            **kwargs: As in transformers.
+            **kwargs: As in transformers; `repo_id`, `private`, `token` and others of `push_to_hub` for the upload.
 
         Raises:
             ConfigurationError: Weights of the encoder or the language model learn, or are no longer those that the
                 configuration names, and would be left out.
         """
         directory = Path(save_directory)
+        hub = taken_for_hub(kwargs)
         if include_backbones is None:
             include_backbones = self.config.checkpoint_contents == "full"
         if self.encoder is None and self.config.trained_encoder:
@@ -260,9 +258,9 @@ class PrefixCheckpoints(SharedOnHub):
             if self.encoder is not None and not self.config.trained_encoder:
                 self.encoder.save_pretrained(directory / ENCODER_FOLDER)
             savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
-        write_model_card(directory, **self.card_facts(), complete=include_backbones)
+        self.write_card(directory, complete=include_backbones)
         if push_to_hub:
-            upload(directory, repo_id or directory.name, token=token)
+            self._share_saved(directory, **hub)
 
     def card_facts(self) -> dict[str, Any]:
         """What `write_model_card` is told of the model itself."""

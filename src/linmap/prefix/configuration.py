@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.configuration_utils import SubConfigSpec
 from transformers.models.auto.configuration_auto import AutoConfig
 
 from linmap.encoders.configuration import ImageEncoderConfig
 from linmap.errors import ConfigurationError, UnknownNameError
+from linmap.sharing import SharedConfig
 
 __all__ = ["CHECKPOINT_CONTENTS", "FEATURES", "LinearVisionPrefixConfig"]
 
@@ -16,7 +17,7 @@ FEATURES = ("grid", "pooled")
 CHECKPOINT_CONTENTS = ("projector", "full")
 
 
-class LinearVisionPrefixConfig(PreTrainedConfig):
+class LinearVisionPrefixConfig(SharedConfig):
     """What one image becomes on its way into the language model, and which frozen parts stand on either side.
 
     Args:

@@ -12,7 +12,6 @@ from transformers import (
     AutoProcessor,
     BatchFeature,
     PreTrainedTokenizerBase,
-    ProcessorMixin,
 )
 
 from linmap import encoders, language
@@ -20,6 +19,7 @@ from linmap.data.pictures import NoImageProcessor, pictures_in_order
 from linmap.errors import BackboneError, ConfigurationError, ImageCountError
 from linmap.prefix.checkpoints import IMAGE_TOKEN
 from linmap.prefix.configuration import LinearVisionPrefixConfig
+from linmap.sharing import SharedProcessor
 
 if TYPE_CHECKING:
     from linmap.prefix.modeling import LinearVisionPrefixModel
@@ -29,7 +29,7 @@ __all__ = ["LinearVisionPrefixProcessor"]
 PAPER_PROMPT = "A picture of"  # section 4 of arXiv 2209.15162
 
 
-class LinearVisionPrefixProcessor(ProcessorMixin):
+class LinearVisionPrefixProcessor(SharedProcessor):
     """Prepares photos and text for `LinearVisionPrefixModel`.
 
     Each `<image>` in a text becomes `num_image_tokens` placeholders. A text without `<image>` gets its image in front;

@@ -16,13 +16,14 @@ from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from linmap.recipes.processes import shared_loader, summed, those_of_the_first
+from linmap.sharing.trainer import SharingTrainer
 
 __all__ = ["CaptionTrainer", "OrderedTrainer", "give_own_rate", "load_learned", "train_to_the_end"]
 
 IGNORED_LABEL = -100
 
 
-class OrderedTrainer(Trainer):
+class OrderedTrainer(SharingTrainer):
     """`transformers.Trainer` that meets the examples in an order of the caller's: a resumed run sees the same batches.
 
     Args:

@@ -1,89 +1,92 @@
-"""Checkpoints between a folder here and a repository on the Hub."""
+"""Checkpoints by name: a directory here, or a repository on the Hub."""
 
 from __future__ import annotations
 
-import tempfile
+import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
-from transformers import PreTrainedModel
+from huggingface_hub import snapshot_download
+from transformers.utils import CONFIG_NAME
 
-from linmap.errors import BackboneError, first_line
+from linmap.errors import BackboneError, ModelNotFoundError
+from linmap.weights.hub_refusals import REFUSALS, in_words
 
-__all__ = ["SharedOnHub", "checkpoint_directory", "upload"]
+__all__ = ["PROCESSOR_FILES", "checkpoint_directory"]
+
+PROCESSOR_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+CHECKPOINT_FILES = ("*.safetensors", *PROCESSOR_FILES, "README.md")
+NOT_OF_THE_MODEL = ("checkpoint-*", "last-checkpoint/*")
+"""Checkpoints of a run that Trainer may have put beside the model."""
 
 
-def checkpoint_directory(name: str | Path, **hub: Any) -> Path:
+def checkpoint_directory(
+    name: str | Path,
+    *,
+    kinds: Collection[str] = (),
+    subfolder: str = "",
+    files: Sequence[str] = CHECKPOINT_FILES,
+    **hub: Any,
+) -> Path:
     """The local directory of a checkpoint; one on the Hub is downloaded (safetensors, JSON, tokenizer files only).
+
+    Args:
+        name: Directory or Hub id.
+        kinds: `model_type` that its config.json must say, one of these; none: it needs no config.json. One on the Hub
+            is asked before its weights are fetched.
+        subfolder: Where in it the checkpoint lies; the path of that folder is returned.
+        files: Patterns of what is fetched.
+        **hub: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`.
 
     Raises:
         BackboneError: There is no such directory or repository, or the Hub cannot be reached.
+        ModelNotFoundError: It holds no model of these kinds.
     """
     path = Path(name)
-    if path.is_dir():
-        return path
+    if not path.is_dir():
+        path = _downloaded(str(name), kinds, subfolder, files, hub)
+    elif kinds:
+        _require_kind(path / subfolder, str(name), kinds)
+    return path / subfolder
+
+
+def _downloaded(
+    repo_id: str, kinds: Collection[str], subfolder: str, files: Sequence[str], hub: dict[str, Any]
+) -> Path:
+    def refused(error: Exception, stage: Any) -> BackboneError:
+        words = in_words(error, repo_id, hub.get("revision"), stage=stage)
+        return BackboneError(f"No checkpoint at {repo_id!r}: it is no directory here. {words}")
+
+    try:  # small, and it says whether the Hub gives anything at all
+        asked = Path(snapshot_download(repo_id, allow_patterns=[CONFIG_NAME, f"*/{CONFIG_NAME}"], **hub))
+    except REFUSALS as error:
+        raise refused(error, "asking") from error
+    if kinds:
+        _require_kind(asked / subfolder, repo_id, kinds)
     try:
-        patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md"]
-        return Path(snapshot_download(str(name), allow_patterns=patterns, **hub))
-    except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        said = first_line(error).rstrip(".")
-        raise BackboneError(
-            f"No checkpoint at {str(name)!r}: it is no directory here, and the Hub gave: {said}. "
-            "Give a directory that save_pretrained wrote, or the id of a repository you can reach."
-        ) from error
+        hub = {**hub, "revision": asked.name}  # the commit: what comes now belongs to that configuration
+        snapshot = snapshot_download(repo_id, allow_patterns=list(files), ignore_patterns=list(NOT_OF_THE_MODEL), **hub)
+    except REFUSALS as error:
+        raise refused(error, "downloading") from error
+    return Path(snapshot)
 
 
-def upload(directory: Path, repo_id: str, **kwargs: Any) -> str:
-    """Uploads a directory as it is; transformers' own upload would put a generic card over ours."""
-    api = HfApi(token=kwargs.pop("token", None))
-    repo_id = api.create_repo(repo_id, private=kwargs.pop("private", None), exist_ok=True).repo_id
-    if kwargs.get("revision") is not None:
-        api.create_branch(repo_id, branch=kwargs["revision"], exist_ok=True)
-    return str(api.upload_folder(folder_path=directory, repo_id=repo_id, **kwargs))
-
-
-class SharedOnHub(PreTrainedModel):
-    """`push_to_hub` for a model whose `save_pretrained` writes all that belongs on the Hub, its card included."""
-
-    def push_to_hub(  # type: ignore[override]
-        self,
-        repo_id: str,
-        *,
-        include_backbones: bool | None = None,
-        commit_message: str | None = None,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        **kwargs: Any,
-    ) -> str:
-        """Uploads what `save_pretrained` writes, its card included.
-
-        Args:
-            repo_id: `"organisation/name"`.
-            include_backbones: As in `save_pretrained`, of a model whose frozen parts may be left out.
-            commit_message: Default: "Upload" and the name of the class.
-            private: Whether a new repository is private.
-            token: Hub token; default: the one that `hf auth login` stored.
-            revision: Branch.
-            create_pr: Open a pull request instead of committing.
-            **kwargs: Passed to `save_pretrained`.
-
-        Returns:
-            URL of the commit or pull request.
-        """
-        with tempfile.TemporaryDirectory() as directory:
-            if include_backbones is not None:
-                kwargs["include_backbones"] = include_backbones
-            self.save_pretrained(directory, **kwargs)
-            return upload(
-                Path(directory),
-                repo_id,
-                commit_message=commit_message or f"Upload {type(self).__name__}",
-                private=private,
-                token=token,
-                revision=revision,
-                create_pr=create_pr,
-            )
+def _require_kind(directory: Path, name: str, kinds: Collection[str]) -> None:
+    file = directory / CONFIG_NAME
+    wanted = " or ".join(map(repr, kinds))
+    if not file.is_file():
+        found = ", ".join(sorted(path.name for path in directory.iterdir())[:6]) if directory.is_dir() else ""
+        raise ModelNotFoundError(
+            f"{name} holds no {CONFIG_NAME}, so it is no model; needed is one of type {wanted}. "
+            f"Found: {found or 'nothing'}."
+        )
+    try:
+        kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+    except (AttributeError, OSError, RecursionError, ValueError) as error:
+        raise ModelNotFoundError(f"{file} is damaged ({error}). Save or fetch the model again.") from error
+    if kind not in kinds:
+        raise ModelNotFoundError(
+            f"{name} holds a model of type {kind!r}; needed is one of type {wanted}. Name one that linmap train or "
+            "save_pretrained wrote."
+        )
