@@ -183,32 +183,6 @@ def test_the_card_names_both_towers(tiny_dual: Any, tmp_path: Path) -> None:
     assert model.config.backbones["text_encoder"]["sha256"] in card
 
 
-def test_a_checkpoint_is_pushed_with_its_own_card(tiny_dual: Any, tmp_path: Path) -> None:
-    import os
-    import subprocess
-    import sys
-
-    from tests.prefix.hub_server import SmallHub
-
-    model, _ = tiny_dual()
-    model.save_pretrained(tmp_path)
-    program = (
-        "import sys; from linmap import DualEncoderModel; "
-        "print(DualEncoderModel.from_pretrained(sys.argv[1]).push_to_hub('org/name', token='hf_test'))"
-    )
-    with SmallHub() as hub:
-        settings = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path)}
-        run = subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path)],
-            env={**os.environ, **settings},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert run.returncode == 0, run.stderr
-    assert {"README.md", "config.json", "model.safetensors"} <= set(hub.files["org/name"])
-
-
 def test_number_formats_can_be_said_in_words(tiny_dual: Any, tmp_path: Path, text_encoder_dir: Any) -> None:
     model, _ = tiny_dual()
     for contents in (False, True):

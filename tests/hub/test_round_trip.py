@@ -1,0 +1,167 @@
+"""From a folder to the Hub and back, over real HTTP, for every family: what was pushed answers as before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hub import steps
+from tests.hub.conftest import TOKEN
+from tests.hub_server import HubClient, SmallHub
+
+CARD = "README.md"
+
+
+@pytest.mark.parametrize("family", steps.FAMILIES)
+def test_what_was_pushed_answers_as_before_from_an_empty_cache(
+    family: str, hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    repo = f"org/{family}"
+    commit = client(steps.push, family, folders[family], repo, private=True, token=TOKEN)
+    assert commit["url"] == f"{hub.url}/{repo}/commit/{commit['oid']}"
+    assert hub.repositories[repo].private
+    pushed = client(steps.answers, family, repo, token=TOKEN, cache_dir=str(tmp_path))
+    assert pushed == steps.answers(family, folders[family])
+    assert pushed == client(steps.answers, family, repo, token=TOKEN, cache_dir=str(tmp_path), revision=commit["oid"])
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("family", steps.FAMILIES)
+def test_model_processor_and_card_end_beside_each_other(
+    family: str, hub: SmallHub, client: HubClient, folders: dict[str, Path]
+) -> None:
+    together, apart = f"org/together-{family}", f"org/apart-{family}"
+    client(steps.push, family, folders[family], together, token=TOKEN)
+    client(steps.push, family, folders[family], apart, apart=True, token=TOKEN)
+    assert set(hub.files(together)) == names_in(folders[family]) | {"linmap_model.py", ".gitattributes"}
+    named = hub.files(together)[CARD].replace(together.encode(), apart.encode())
+    assert {**hub.files(together), CARD: b""} == {**hub.files(apart), CARD: b""}
+    assert without_digest(hub.files(apart)[CARD]) == without_digest(named)
+
+
+def without_digest(card: bytes) -> bytes:
+    return card.rpartition(b"<!-- Written by linmap")[0]
+
+
+@pytest.mark.parametrize("family", steps.FAMILIES)
+def test_the_card_that_is_uploaded_is_ours_and_its_snippets_load_the_repository(
+    family: str, hub: SmallHub, client: HubClient, folders: dict[str, Path]
+) -> None:
+    """Trap T11: transformers' own push_to_hub writes a generic card over it."""
+    repo = f"org/card-{family}"
+    client(steps.push, family, folders[family], repo, token=TOKEN)
+    card = hub.files(repo)[CARD].decode()
+    assert "library_name: linmap" in card
+    assert f'from_pretrained("{repo}")' in card
+    assert "path/to/this/folder" not in card
+
+
+def test_configurations_point_to_linmap_in_the_repository_alone(
+    hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    client(steps.push, "decap", folders["decap"], "org/mapped", token=TOKEN)
+    config = json.loads(hub.files("org/mapped")["config.json"])
+    assert config["auto_map"] == {
+        "AutoConfig": "linmap_model.DeCapConfig",
+        "AutoModel": "linmap_model.DeCapModel",
+        "AutoModelForImageTextToText": "linmap_model.DeCapModel",
+    }
+    assert json.loads(hub.files("org/mapped")["processor_config.json"])["auto_map"] == {
+        "AutoProcessor": "linmap_model.DeCapProcessor"
+    }
+    client(resaved, "decap", "org/mapped", tmp_path / "again", token=TOKEN, cache_dir=str(tmp_path / "cache"))
+    assert names_in(tmp_path / "again") == names_in(folders["decap"])
+    assert "auto_map" not in (tmp_path / "again" / "config.json").read_text()
+    assert "auto_map" not in (tmp_path / "again" / "processor_config.json").read_text()
+
+
+def resaved(family: str, name: str, folder: Path, **hub: Any) -> None:
+    for part in steps.loaded(family, name, **hub):
+        part.save_pretrained(folder)
+
+
+def test_saving_can_push_what_it_saved(
+    hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    client(saved_and_pushed, "dual", folders["dual"], tmp_path / "model", "org/saved", token=TOKEN, private=True)
+    files = hub.files("org/saved")
+    assert {"model.safetensors", "processor_config.json", CARD, "linmap_model.py"} <= set(files)
+    assert b"library_name: linmap" in files[CARD]
+    assert hub.repositories["org/saved"].private
+    assert hub.repositories["org/saved"].messages == [
+        "Upload DualEncoderProcessor",
+        "Upload DualEncoderModel",
+        "Upload DualEncoderConfig",
+    ]
+
+
+def saved_and_pushed(family: str, source: Path, folder: Path, repo_id: str, **hub: Any) -> None:
+    model, processor = steps.loaded(family, source)
+    processor.save_pretrained(folder, push_to_hub=True, repo_id=repo_id, **hub)
+    model.save_pretrained(folder, push_to_hub=True, repo_id=repo_id, **hub)
+    model.config.mini_batch_size = 3
+    model.config.push_to_hub(repo_id, **hub)
+
+
+def test_a_configuration_alone_takes_nothing_away(hub: SmallHub) -> None:
+    files = hub.files("org/saved")  # of the test above: the configuration was pushed last
+    assert {"model.safetensors", "processor_config.json", CARD} <= set(files)
+    assert json.loads(files["config.json"])["mini_batch_size"] == 3
+
+
+def test_branches_and_pull_requests_leave_main_alone(
+    hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    client(steps.push, "clippo", folders["clippo"], "org/branches", token=TOKEN)
+    main = dict(hub.files("org/branches"))
+    client(steps.push, "sentences", folders["sentences"], "org/branches", token=TOKEN, revision="classifier")
+    proposed = client(
+        steps.push, "questions", folders["questions"], "org/branches", token="hf_stranger", create_pr=True
+    )
+    assert hub.files("org/branches") == main
+    assert proposed["pr_url"] == f"{hub.url}/org/branches/discussions/1"
+    at = {"cache_dir": str(tmp_path), "token": False}
+    assert client(steps.answers, "sentences", "org/branches", revision="classifier", **at) == steps.answers(
+        "sentences", folders["sentences"]
+    )
+    assert client(steps.answers, "clippo", "org/branches", **at) == steps.answers("clippo", folders["clippo"])
+
+
+def test_files_of_an_earlier_push_go_and_files_of_people_stay(
+    hub: SmallHub, client: HubClient, folders: dict[str, Path]
+) -> None:
+    client(steps.push, "decap", folders["decap"], "org/changing", token=TOKEN)
+    hub.repositories["org/changing"].commit(
+        "main", {"notes.md": b"mine", "encoder/plan.json": b"{}", "tokenizer.json.bak": b""}, [], "By hand"
+    )
+    assert {"dual_encoder/model.safetensors", "memory/memory.json"} <= set(hub.files("org/changing"))
+    client(steps.push, "clippo", folders["clippo"], "org/changing", token=TOKEN)
+    people = {"notes.md", "encoder/plan.json", "tokenizer.json.bak", ".gitattributes"}
+    assert set(hub.files("org/changing")) == names_in(folders["clippo"]) | {"linmap_model.py"} | people
+
+
+def test_pushing_the_same_again_makes_no_commit(hub: SmallHub, client: HubClient, folders: dict[str, Path]) -> None:
+    first = client(steps.push, "clippo", folders["clippo"], "org/same", token=TOKEN)
+    second = client(steps.push, "clippo", folders["clippo"], "org/same", token=TOKEN)
+    assert first["oid"] == second["oid"]
+    assert len(hub.repositories["org/same"].messages) == 1
+
+
+def test_a_memory_is_loaded_from_the_repository_of_its_model(
+    client: HubClient, hub: SmallHub, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    client(steps.push, "decap", folders["decap"], "org/memory", token=TOKEN)
+    at = {"subfolder": "memory", "token": TOKEN, "cache_dir": str(tmp_path)}
+    assert client(captions_of, "org/memory", **at) == ["a dog runs", "a cat sleeps", "two red balls"]
+
+
+def captions_of(name: str, **hub: Any) -> list[str]:
+    from linmap import SupportMemory
+
+    return list(SupportMemory.from_pretrained(name, **hub).captions)
