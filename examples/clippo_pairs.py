@@ -107,6 +107,7 @@ def main() -> None:
             label_names=[],
             dataloader_num_workers=arguments.workers,
             dataloader_pin_memory=torch.cuda.is_available(),
+            use_cpu=not torch.accelerator.is_available(),  # several processes on a CPU know of each other only then
             report_to="none",
         ),
         data_collator=MixedPairCollator(processor),

@@ -97,6 +97,7 @@ def main() -> None:
             remove_unused_columns=False,  # the collator takes photos and captions, not tensors
             label_names=["labels"],
             dataloader_pin_memory=torch.cuda.is_available(),
+            use_cpu=not torch.accelerator.is_available(),  # several processes on a CPU know of each other only then
             report_to="none",
         ),
         data_collator=CaptionCollator(processor),

@@ -77,6 +77,7 @@ def main() -> None:
             remove_unused_columns=False,  # the collator takes photos and captions, not tensors
             label_names=["labels"],
             dataloader_pin_memory=torch.cuda.is_available(),
+            use_cpu=not torch.accelerator.is_available(),  # several processes on a CPU know of each other only then
             report_to="none",
         ),
         data_collator=CaptionCollator(processor),
@@ -85,19 +86,21 @@ def main() -> None:
     )
     trainer.train()
 
-    # 4. What it says now, and a folder that `linmap caption --model FOLDER` takes.
-    model.eval()
+    # 4. A folder that `linmap caption --model FOLDER` takes, and what the model says now.
+    if arguments.output:
+        trainer.save_model()
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return  # its parts lie on several cards, which generate does not put together: caption from the folder
     shown = [record.image for record in captioned[:5]]
-    answers = list(caption_photos(model, processor, shown, max_new_tokens=16))
+    answers = list(caption_photos(model.eval(), processor, shown, max_new_tokens=16))
     if trainer.is_world_process_zero():  # the only one, unless several were launched
         for answer in answers:
             print(f"{Path(str(answer.photo)).name}: {answer.caption or answer.error}")
         if arguments.figure:
             pictures = [open_photo(photo) for photo in shown]
             plot_captions(pictures, [answer.caption or "" for answer in answers], arguments.figure)
-    if arguments.output:
-        trainer.save_model()
-        print(f"Saved to {arguments.output}")
+        if arguments.output:
+            print(f"Saved to {arguments.output}")
 
 
 if __name__ == "__main__":
