@@ -89,18 +89,17 @@ def main() -> None:
     # 4. A folder that `linmap caption --model FOLDER` takes, and what the model says now.
     if arguments.output:
         trainer.save_model()
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        return  # its parts lie on several cards, which generate does not put together: caption from the folder
-    shown = [record.image for record in captioned[:5]]
-    answers = list(caption_photos(model.eval(), processor, shown, max_new_tokens=16))
-    if trainer.is_world_process_zero():  # the only one, unless several were launched
-        for answer in answers:
-            print(f"{Path(str(answer.photo)).name}: {answer.caption or answer.error}")
-        if arguments.figure:
-            pictures = [open_photo(photo) for photo in shown]
-            plot_captions(pictures, [answer.caption or "" for answer in answers], arguments.figure)
-        if arguments.output:
-            print(f"Saved to {arguments.output}")
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):  # whose parts no `generate` puts together
+        shown = [record.image for record in captioned[:5]]
+        answers = list(caption_photos(model.eval(), processor, shown, max_new_tokens=16))
+        if trainer.is_world_process_zero():  # the only one, unless several were launched
+            for answer in answers:
+                print(f"{Path(str(answer.photo)).name}: {answer.caption or answer.error}")
+            if arguments.figure:
+                pictures = [open_photo(photo) for photo in shown]
+                plot_captions(pictures, [answer.caption or "" for answer in answers], arguments.figure)
+            if arguments.output:
+                print(f"Saved to {arguments.output}")
 
 
 if __name__ == "__main__":
