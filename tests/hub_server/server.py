@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import uvicorn
@@ -29,6 +30,7 @@ class SmallHub:
 
     `hf_owner` is the token of somebody who may write to `org`, `hf_stranger` of somebody who may not. `dies` says at
     which call the server will go: connections are cut and nothing listens any more, until `start` is called again.
+    `meanwhile` is done once, before the next commit.
     """
 
     def __init__(self) -> None:
@@ -37,6 +39,7 @@ class SmallHub:
         self.arriving: dict[str, bytes] = {}
         self.users = {"hf_owner": OWNER, "hf_stranger": STRANGER}
         self.dies: Death | None = None
+        self.meanwhile: Callable[[], object] | None = None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -48,9 +51,7 @@ class SmallHub:
         return self.start()
 
     def __exit__(self, *error: object) -> None:
-        self._stop()
-        if self._thread is not None:
-            self._thread.join()
+        self.stop()
 
     def files(self, repo_id: str) -> dict[str, bytes]:
         """Files of the main branch."""
@@ -76,13 +77,15 @@ class SmallHub:
     def die(self) -> None:
         """Cuts every connection and goes; called from within a call."""
         assert self._server is not None
-        self._stop()
+        self._server.force_exit = self._server.should_exit = True
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
 
-    def _stop(self) -> None:
-        if self._server is not None:
+    def stop(self) -> None:
+        """Ends, and has ended when this returns."""
+        if self._server is not None and self._thread is not None:
             self._server.force_exit = self._server.should_exit = True
+            self._thread.join()
 
 
 async def _refuse(request: Request, refused: Exception) -> Response:

@@ -114,6 +114,9 @@ async def commit(request: Request) -> Response:
     if hub.dies == "before the commit":
         hub.die()
         await asyncio.sleep(60)
+    if hub.meanwhile is not None:
+        hub.meanwhile, happens = None, hub.meanwhile
+        happens()
     propose = request.query_params.get("create_pr") == "1"
     repository = repository_for(hub, request, write=not propose)
     revision = request.path_params["revision"]

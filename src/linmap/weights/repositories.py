@@ -65,8 +65,10 @@ def _downloaded(
     if kinds:
         _require_kind(asked / subfolder, repo_id, kinds)
     try:
-        hub = {**hub, "revision": asked.name}  # the commit: what comes now belongs to that configuration
-        snapshot = snapshot_download(repo_id, allow_patterns=list(files), ignore_patterns=list(NOT_OF_THE_MODEL), **hub)
+        pinned = {**hub, "revision": asked.name}  # the commit: what comes now belongs to that configuration
+        snapshot = snapshot_download(
+            repo_id, allow_patterns=list(files), ignore_patterns=list(NOT_OF_THE_MODEL), **pinned
+        )
     except REFUSALS as error:
         raise refused(error, "downloading") from error
     return Path(snapshot)
