@@ -10,7 +10,7 @@ import pytest
 
 HOW = (
     "lmms-eval is not installed: python -m pip install --no-deps lmms-eval==0.7.3 && "
-    "python -m pip install loguru sacrebleu tenacity"
+    "python -m pip install loguru pytablewriter sacrebleu tenacity"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from importlib.metadata import entry_points
 
@@ -166,3 +167,78 @@ def test_what_cannot_be_asked_is_refused_by_what_was_found(prefix, decap, asking
         lmms.get_model("linmap")(pretained="x")
     with pytest.raises(EvaluationError, match="batch_size is auto; give a whole number"):
         lmms.get_model("linmap").create_from_arg_string(words, {"batch_size": "auto"})
+
+
+TASK = """
+task: {name}
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {data}
+test_split: test
+output_type: {kind}
+doc_to_visual: !function seen.doc_to_visual
+doc_to_text: A picture of
+doc_to_target: {target}
+{more}
+"""
+CHOICES = """doc_to_choice: ["a dog", "a cat"]
+metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true"""
+FREE = """generation_kwargs:
+  max_new_tokens: 4
+  temperature: 0
+process_results: !function seen.process_results
+metric_list:
+  - metric: letters
+    aggregation: !function seen.mean
+    higher_is_better: true"""
+SEEN = """
+from PIL import Image
+
+def doc_to_visual(doc):
+    return [Image.open(doc["photo"]).convert("RGB")]
+
+def process_results(doc, results):
+    return {"letters": len(results[0])}
+
+def mean(values):
+    return sum(values) / len(values)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")  # lmms-eval's own
+def test_tasks_of_captions_and_of_choices_run_through_lmms_eval_itself(prefix, pictures, tmp_path, monkeypatch):
+    evaluator = pytest.importorskip("lmms_eval.evaluator")
+    tasks = pytest.importorskip("lmms_eval.tasks")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    documents = []
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+        documents.append({"photo": str(tmp_path / f"{number}.png"), "answer": "a dog", "label": 0})
+    data = tmp_path / "photos.jsonl"
+    data.write_text("".join(json.dumps(one) + "\n" for one in documents))
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "seen.py").write_text(SEEN)
+    for name, kind, target, more in (
+        ("tiny_captions", "generate_until", "answer", FREE),
+        ("tiny_choices", "multiple_choice", "label", CHOICES),
+    ):
+        said = TASK.format(name=name, data=data, kind=kind, target=target, more=more)
+        (tmp_path / "tasks" / f"{name}.yaml").write_text(said)
+    manager = tasks.TaskManager("ERROR", include_path=str(tmp_path / "tasks"), include_defaults=False)
+    before = (prefix.model, dict(prefix.task_dict))
+    try:
+        found = evaluator.simple_evaluate(
+            prefix, tasks=["tiny_captions", "tiny_choices"], task_manager=manager, log_samples=True, bootstrap_iters=0
+        )
+    finally:
+        prefix.model, prefix.task_dict = before  # lmms-eval empties a model that it is done with
+    assert found["results"]["tiny_captions"]["letters,none"] > 0
+    choices = found["samples"]["tiny_choices"]
+    assert len(choices) == 4
+    for one in choices:
+        dog, cat = (loss for ((loss, _),) in one["resps"])
+        assert one["acc"] == float(dog < cat)

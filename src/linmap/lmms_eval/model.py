@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from huggingface_hub.utils import tqdm
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.utils import Collator
-from tqdm import tqdm
 
 from linmap.errors import EvaluationError
 from linmap.lmms_eval.requests import Question, question_of

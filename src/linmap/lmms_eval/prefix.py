@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lmms_eval.api.instance import Instance
+from lmms_eval.api.instance import GenerationResult, Instance
 from torch import Tensor
 
 from linmap import hub
@@ -20,6 +20,14 @@ from linmap.prefix.processing import LinearVisionPrefixProcessor
 __all__ = ["LinearVisionPrefixLmm"]
 
 CONTEXT = "{context}"
+
+
+class Scored(tuple, GenerationResult):
+    """A loss in nats a token, and whether the continuation is what is greedy.
+
+    It is a `GenerationResult` besides, whose `text` is the pair: lmms-eval 0.7.3 makes text of every other answer that
+    is no text, and its tasks with choices then find no numbers.
+    """
 
 
 class LinearVisionPrefixLmm(LinmapLmm):
@@ -76,7 +84,7 @@ class LinearVisionPrefixLmm(LinmapLmm):
         """Answers of a task, each up to the first of its `until` texts."""
         return self._in_batches(requests, self._generated, "Answering", alike=True)
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Instance]) -> list[Scored]:
         """For each continuation its mean negative log-likelihood in nats a token, and whether it is what is greedy.
 
         lmms-eval takes the lowest of several choices for the model's answer (`np.argmin`, its api/task.py), since its
@@ -98,7 +106,7 @@ class LinearVisionPrefixLmm(LinmapLmm):
         return answers
 
     @torch.inference_mode()
-    def _scored(self, batch: list[tuple[Any, ...]]) -> list[tuple[float, bool]]:
+    def _scored(self, batch: list[tuple[Any, ...]]) -> list[Scored]:
         inputs = self._inputs(batch)
         ends = [
             self.processor.tokenizer(self._continuation(one), add_special_tokens=False)["input_ids"] for one in batch
@@ -137,7 +145,7 @@ class LinearVisionPrefixLmm(LinmapLmm):
         return dict(self.processor(images=shown, text=texts, return_tensors="pt").to(self.device))
 
 
-def _outcome(losses: Tensor, greedy: Tensor, count: int) -> tuple[float, bool]:
+def _outcome(losses: Tensor, greedy: Tensor, count: int) -> Scored:
     if not count:
-        return 0.0, True
-    return float(losses[:count].mean()), bool(greedy[:count].all())
+        return Scored((0.0, True))
+    return Scored((float(losses[:count].mean()), bool(greedy[:count].all())))
