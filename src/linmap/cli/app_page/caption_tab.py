@@ -68,10 +68,10 @@ def caption_tab(models: Models) -> None:
         with gr.Column(scale=3):
             written = gr.Textbox(label="Caption", interactive=False, elem_id="caption", lines=2)
             gr.Markdown("#### Nearest words of each part of the photo")
-            words = gr.HTML(elem_id="words", apply_default_css=False)
+            words = gr.HTML(elem_id="words", apply_default_css=False, padding=False)
             summary = gr.Markdown(elem_id="summary")
             with gr.Accordion("All words with their cosines", open=False):
-                table = gr.HTML(elem_id="words-table", apply_default_css=False)
+                table = gr.HTML(elem_id="words-table", apply_default_css=False, padding=False)
 
     def run_caption(*inputs: Any) -> str:
         return caption(models, *inputs)

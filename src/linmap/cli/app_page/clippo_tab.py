@@ -81,9 +81,9 @@ def clippo_tab(models: Models) -> None:
                 compare = gr.Button("How near they are", variant="primary", elem_id="compare-button")
         with gr.Column(scale=3):
             gr.Markdown("#### How near they are: the cosine of each text and photo")
-            matrix = gr.HTML(elem_id="matrix", apply_default_css=False)
+            matrix = gr.HTML(elem_id="matrix", apply_default_css=False, padding=False)
             gr.Markdown("#### What the tower sees")
-            pictures = gr.HTML(elem_id="tower", apply_default_css=False)
+            pictures = gr.HTML(elem_id="tower", apply_default_css=False, padding=False)
 
     def run_compared(*inputs: Any) -> str:
         return compared(models, *inputs)

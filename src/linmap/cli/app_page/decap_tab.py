@@ -75,7 +75,7 @@ def decap_tab(models: Models) -> None:
         with gr.Column(scale=3):
             written = gr.Textbox(label="Caption", interactive=False, elem_id="decap-caption", lines=2)
             gr.Markdown("#### The sentences behind it")
-            sentences = gr.HTML(elem_id="support", apply_default_css=False)
+            sentences = gr.HTML(elem_id="support", apply_default_css=False, padding=False)
 
     def run(*inputs: Any) -> tuple[str, str]:
         caption, support = explained_caption(models, *inputs)

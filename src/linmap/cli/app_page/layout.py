@@ -30,22 +30,22 @@ CSS = (
 table.support { width: 100%; border-collapse: collapse; }
 table.support td.number { min-width: 5rem; color: inherit;
   background: linear-gradient(#6366f155 0 0) no-repeat 0 0 / calc(var(--share) * 100%) 100%; }
-table.heat { border-collapse: collapse; }
+table.heat { border-spacing: 2px; }
 table.heat th { font-weight: normal; text-align: left; padding: .25rem .5rem; min-width: 7rem; }
 table.heat th:not(:first-child) { min-width: 4.5rem; padding: .15rem; }
 table.heat img { width: 100%; max-width: 8rem; aspect-ratio: 1; object-fit: cover; border-radius: .25rem; }
-table.heat td { text-align: center; font-variant-numeric: tabular-nums; padding: .4rem; border: 2px solid transparent;
-  background-color: color-mix(in srgb, #6366f1 calc(var(--heat) * 80%), transparent); background-clip: padding-box; }
-table.heat td.nearest { border-color: currentcolor; font-weight: bold; }
+table.heat td { text-align: center; font-variant-numeric: tabular-nums; padding: .4rem;
+  background-color: color-mix(in srgb, #6366f1 calc(var(--heat) * 80%), transparent); }
+table.heat td.nearest { box-shadow: inset 0 0 0 2px currentcolor; font-weight: bold; }
 .solved { align-items: center; }
 .solved button { align-self: center; height: auto; }
-.tower { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); gap: 1rem; }
+.tower { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: 1rem; }
 .tower figure { margin: 0; }
 .tower figcaption { overflow-wrap: anywhere; }
 .patches { position: relative; aspect-ratio: 1; }
 .patches img { width: 100%; height: 100%; image-rendering: pixelated; }
 .patches::after { content: ""; position: absolute; inset: 0;
-  background-image: linear-gradient(#f97316 1px, transparent 1px), linear-gradient(90deg, #f97316 1px, transparent 1px);
+  background-image: linear-gradient(#f97316aa 1px, #0000 1px), linear-gradient(90deg, #f97316aa 1px, #0000 1px);
   background-size: calc(100% / var(--patches)) calc(100% / var(--patches)); }
 .left-out { color: #b45309; }
 """

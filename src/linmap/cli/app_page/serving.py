@@ -18,6 +18,8 @@ from linmap.errors import LinmapError, MissingExtraError
 
 __all__ = ["free_port", "serve"]
 
+LOOPBACK = "127.0.0.1"
+
 FIRST_PORT, PORTS = 7860, 100
 """Where a port is looked for when none is named: gradio's own."""
 
@@ -51,6 +53,7 @@ def serve(models: Sequence[str], *, host: str, port: int | None, open_browser: b
     with tempfile.TemporaryDirectory(prefix="linmap-app-") as uploads:
         # Read when gradio is imported: no telemetry, and a folder for uploads that goes with the page.
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=uploads)
+        _ask_this_machine_directly()
         _run(offered, host, port, open_browser)
 
 
@@ -79,6 +82,13 @@ def free_port(host: str, port: int | None) -> int:
         f"The page cannot listen on {named} ({reason}). Give another port with --port (0 takes any free one), or an "
         "address of this machine with --host."
     )
+
+
+def _ask_this_machine_directly() -> None:
+    """Gradio asks its own server whether it is there: not through a proxy, which would say no."""
+    without = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    direct = ",".join(part for part in (without, LOOPBACK, "localhost") if part)
+    os.environ.update(no_proxy=direct, NO_PROXY=direct)
 
 
 def _run(models: Any, host: str, port: int, open_browser: bool) -> None:
