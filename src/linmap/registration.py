@@ -42,6 +42,7 @@ _WAITING = {
         "linmap.dual.processing",
         "linmap.decap.processing",
         "linmap.clippo.processing",
+        "linmap.clippo.text_drawing",
     ),
 }
 # what linmap's models need whole, and what imports an Auto class while it is itself being imported

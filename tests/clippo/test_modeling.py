@@ -257,7 +257,8 @@ def test_what_a_model_cannot_read_is_said(pixels):
         (lambda: drawing.get_image_features(), "Give either pixel_values or image_features"),
         (lambda: drawing.get_image_features(pixels[..., :32]), r"pixel_values must have the shape \(n, 3, 48, 48\)"),
         (lambda: drawing.get_image_features(image_features=pixels), r"Features must have the shape \(n, 32\)"),
-        (lambda: drawing(text_pixel_values=pixels), "Nothing to compare texts with"),
+        (lambda: drawing(), "Give texts and what to compare them with, or one of the two to embed"),
+        (lambda: drawing(text_pixel_values=pixels, return_loss=True), "a loss needs both"),
         (
             lambda: drawing(pixel_values=pixels[:1], text_pixel_values=pixels, return_loss=True),
             "found 1 of these and 4",

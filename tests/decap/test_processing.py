@@ -79,3 +79,18 @@ def test_a_tokenizer_is_needed(tiny_decap: Any) -> None:
     model, _ = tiny_decap()
     with pytest.raises(BackboneError, match="pass tokenizer="):
         DeCapProcessor.for_model(model)
+
+
+def test_a_text_beside_a_photo_is_what_its_caption_begins_with(tiny_decap: Any, pictures: Any) -> None:
+    _, processor = tiny_decap()
+    inputs = processor(images=pictures[:3], text=["a dog", "", "two children play"], return_tensors="pt")
+    assert "labels" not in inputs
+    longest = inputs["input_ids"].shape[1]
+    for text, row, mask in zip(
+        ["a dog", "", "two children play"], inputs["input_ids"], inputs["attention_mask"], strict=True
+    ):
+        ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert row[longest - len(ids) :].tolist() == ids
+        assert mask.tolist() == [0] * (longest - len(ids)) + [1] * len(ids)
+    alone = processor(images=pictures[:1], text="", return_tensors="pt")
+    assert alone["input_ids"].shape == (1, 0)

@@ -149,6 +149,10 @@ def test_wrong_inputs_say_what_would_be_right(heads: DualEncoderModel) -> None:
         heads.get_image_features(torch.zeros(1, 3, 8, 8))
     with pytest.raises(ConfigurationError, match=r"holds no text encoder, .*text_features of shape \(texts, 4\)"):
         heads.get_text_features(torch.zeros(1, 1, dtype=torch.long))
+    with pytest.raises(ConfigurationError, match="Give images and texts to compare, or one of them to embed"):
+        heads()
+    with pytest.raises(ConfigurationError, match="a loss needs both"):
+        heads(image_features=torch.zeros(2, 6), return_loss=True)
     with pytest.raises(ConfigurationError, match="A loss needs a text for each image; found 2 images and 3 texts"):
         heads(image_features=torch.zeros(2, 6), text_features=torch.zeros(3, 4), return_loss=True)
     with pytest.raises(

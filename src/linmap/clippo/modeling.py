@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from timm.layers import Attention, AttentionPoolLatent, PatchEmbed
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForZeroShotImageClassification
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
@@ -236,7 +236,7 @@ class ClippoModel(ClippoPreTrainedModel):
         return_loss: bool | None = None,
         **kwargs: Any,
     ) -> ClippoOutput:
-        """Compares images with texts, and texts with texts ("co-training").
+        """Compares images with texts, and texts with texts ("co-training"); one of the two alone is embedded.
 
         Args:
             pixel_values: (images, 3, image_size, image_size) in [-1, 1].
@@ -256,7 +256,7 @@ class ClippoModel(ClippoPreTrainedModel):
             See `ClippoOutput`.
 
         Raises:
-            ConfigurationError: Nothing to compare, or a loss is asked for and the two sides are not as many.
+            ConfigurationError: Nothing to embed, or a loss is asked for and the two sides are not as many.
         """
         rows = []
         if pixel_values is not None:
@@ -269,12 +269,20 @@ class ClippoModel(ClippoPreTrainedModel):
                     attention_mask=first_attention_mask,
                 )
             )
-        if not rows:
-            raise ConfigurationError("Nothing to compare texts with: give pixel_values, or first texts, or both.")
-        image_embeds = torch.cat(rows)
-        text_embeds = self.get_text_features(
-            pixel_values=text_pixel_values, input_ids=input_ids, attention_mask=attention_mask
-        )
+        read = text_pixel_values is not None or input_ids is not None
+        if not (rows or read) or (return_loss and not (rows and read)):
+            raise ConfigurationError(
+                "Give texts and what to compare them with, or one of the two to embed; a loss needs both. Texts come "
+                "as text_pixel_values or input_ids, the others as pixel_values, or first texts, or both."
+            )
+        image_embeds = torch.cat(rows) if rows else None
+        text_embeds = None
+        if read:
+            text_embeds = self.get_text_features(
+                pixel_values=text_pixel_values, input_ids=input_ids, attention_mask=attention_mask
+            )
+        if image_embeds is None or text_embeds is None:
+            return ClippoOutput(image_embeds=image_embeds, text_embeds=text_embeds)
         with torch.autocast(image_embeds.device.type, enabled=False):
             scale = self.logit_scale.float().exp()
             loss = self._loss(image_embeds, text_embeds, scale, image_ids) if return_loss else None
@@ -346,4 +354,5 @@ class ClippoModel(ClippoPreTrainedModel):
         return embedded_in_parts(embed, size, *(one for one in inputs if one is not None))
 
 
-AutoModel.register(ClippoConfig, ClippoModel, exist_ok=True)
+for auto_class in (AutoModel, AutoModelForZeroShotImageClassification):
+    auto_class.register(ClippoConfig, ClippoModel, exist_ok=True)

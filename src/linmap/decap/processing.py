@@ -99,13 +99,14 @@ class DeCapProcessor(SharedProcessor):
 
         Args:
             images: One PIL image, path or URL, or a list of them.
-            text: One text or a list, to learn: each with its end, cut at `max_length`.
-            **kwargs: `return_tensors="pt"` pads texts on the right.
+            text: One text or a list. Alone they are to learn: each with its end, cut at `max_length`. With images they
+                are what the captions begin with, which may be nothing: without an end, padded on the left.
+            **kwargs: `return_tensors="pt"` pads texts.
 
         Returns:
-            `pixel_values` (images, 3, height, width) float32; `input_ids`, `attention_mask` and, as tensors, `labels`
-            (texts, length), which are the ids, -100 on padding. A token that is scored is never mistaken for padding,
-            whatever its id (the original drops the id 0, CLIP's "!").
+            `pixel_values` (images, 3, height, width) float32; `input_ids`, `attention_mask` and, as tensors, of texts
+            to learn, `labels` (texts, length), which are the ids, -100 on padding. A token that is scored is never
+            mistaken for padding, whatever its id (the original drops the id 0, CLIP's "!").
 
         Raises:
             UnreadableImageError: Names the photo that cannot be read, and why.
@@ -118,7 +119,8 @@ class DeCapProcessor(SharedProcessor):
         if images is not None and isinstance(self.image_processor, NoImageProcessor):
             self.image_processor.preprocess(images)  # says so before any is opened
         if text is not None:
-            prepared |= self._targets([text] if isinstance(text, str) else list(text), return_tensors)
+            texts = [text] if isinstance(text, str) else list(text)
+            prepared |= (self._targets if images is None else self._beginnings)(texts, return_tensors)
         if images is not None:
             pictures = pictures_in_order(images, self.image_processor)
             prepared |= self.image_processor(images=pictures, return_tensors=return_tensors)
@@ -129,12 +131,26 @@ class DeCapProcessor(SharedProcessor):
         texts = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]
 
-    def _targets(self, texts: list[str], return_tensors: str | None) -> dict[str, Any]:
+    def _rows(self, texts: list[str]) -> list[list[int]]:
         if not texts or not all(isinstance(one, str) for one in texts):
             found = next((repr(one) for one in texts if not isinstance(one, str)), "an empty list")
             raise ConfigurationError(f"text must be one text or a list of at least one; found {found}.")
+        return list(self.tokenizer(texts, add_special_tokens=self.add_special_tokens, verbose=False)["input_ids"])
+
+    def _beginnings(self, texts: list[str], return_tensors: str | None) -> dict[str, Any]:
         end = self.tokenizer.eos_token_id
-        rows = self.tokenizer(texts, add_special_tokens=self.add_special_tokens, verbose=False)["input_ids"]
+        rows = [row[:-1] if row[-1:] == [end] else row for row in self._rows(texts)]
+        masks = [[1] * len(row) for row in rows]
+        if return_tensors is not None:
+            longest = max(map(len, rows))
+            rows = [[self.tokenizer.pad_token_id] * (longest - len(row)) + row for row in rows]
+            masks = [[0] * (longest - len(mask)) + mask for mask in masks]
+            return {"input_ids": torch.tensor(rows).long(), "attention_mask": torch.tensor(masks).long()}
+        return {"input_ids": rows, "attention_mask": masks}
+
+    def _targets(self, texts: list[str], return_tensors: str | None) -> dict[str, Any]:
+        end = self.tokenizer.eos_token_id
+        rows = self._rows(texts)
         rows = [(row if row[-1:] == [end] else [*row, end])[: self.max_length] for row in rows]
         masks = [[1] * len(row) for row in rows]
         if return_tensors is None:

@@ -217,7 +217,7 @@ class DualEncoderModel(DualCheckpoints):
         return_loss: bool | None = None,
         **kwargs: Any,
     ) -> DualEncoderOutput:
-        """Compares images and texts.
+        """Compares images and texts; either alone is embedded, as pipelines of transformers ask it.
 
         Args:
             input_ids: (texts, length) int64.
@@ -234,10 +234,19 @@ class DualEncoderModel(DualCheckpoints):
             See `DualEncoderOutput`.
 
         Raises:
-            ConfigurationError: A loss is asked for, and images and texts are not as many.
+            ConfigurationError: There is nothing to embed, or a loss is asked for, and images and texts are not as many.
         """
-        image_embeds = self.get_image_features(pixel_values, image_features)
-        text_embeds = self.get_text_features(input_ids, attention_mask, text_features)
+        seen = pixel_values is not None or image_features is not None
+        read = input_ids is not None or text_features is not None
+        if not (seen or read) or (return_loss and not (seen and read)):
+            raise ConfigurationError(
+                "Give images and texts to compare, or one of them to embed; a loss needs both. Images come as "
+                "pixel_values or image_features, texts as input_ids or text_features."
+            )
+        image_embeds = self.get_image_features(pixel_values, image_features) if seen else None
+        text_embeds = self.get_text_features(input_ids, attention_mask, text_features) if read else None
+        if image_embeds is None or text_embeds is None:
+            return DualEncoderOutput(image_embeds=image_embeds, text_embeds=text_embeds)
         with torch.autocast(image_embeds.device.type, enabled=False):
             scale = self._scale()
             loss = self._loss(image_embeds, text_embeds, scale, image_ids) if return_loss else None
