@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from PIL import Image
+    from playwright.sync_api import Browser
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -374,3 +376,26 @@ def model_folder(
         return made[kind]
 
     return make
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A real browser.
+
+
+def _chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("needs Chromium: apt-get install chromium, or Google Chrome as google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; the test is skipped where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = _chromium()
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 PHOTOS = Path(__file__).resolve().parents[3] / "examples" / "photos"
 
@@ -56,14 +55,6 @@ def heavy_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def chromium() -> str:
-    """The path of a browser."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("needs Chromium: apt-get install chromium, or Google Chrome as google-chrome")
-
-
 @pytest.fixture(scope="module")
 def app_url(tmp_path_factory: pytest.TempPathFactory, clippo_dir: Path) -> Iterator[str]:
     """The address of `linmap app`, which runs as a user would run it; ended by Ctrl-C, after which nothing is left."""
@@ -93,16 +84,6 @@ def app_url(tmp_path_factory: pytest.TempPathFactory, clippo_dir: Path) -> Itera
         if server.poll() is None:
             server.kill()
             server.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
-    path = chromium()
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture
