@@ -39,7 +39,7 @@ def test_the_python_of_a_page_runs(page, tiny_lm, tmp_path, monkeypatch):
             continue
         if block.needs == "tiny":
             namespace["language_model"] = tiny_lm("gptj")
-        exec(compile(block.code, f"{page.name}, a python block", "exec"), namespace)
+        exec(compile(block.code, f"{page.name}, a python block", "exec", dont_inherit=True), namespace)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
