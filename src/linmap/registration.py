@@ -47,6 +47,7 @@ _WAITING = {
 }
 # what linmap's models need whole, and what imports an Auto class while it is itself being imported
 _NEEDED = (
+    "linmap.sharing",
     "transformers.feature_extraction_utils",
     "transformers.generation.utils",
     "transformers.image_processing_backends",
