@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoTokenizer, BatchFeature, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from linmap.clippo import processing
 from linmap.clippo.configuration import ClippoConfig
-from linmap.clippo.processing import ClippoProcessor
+
+if TYPE_CHECKING:
+    from linmap.clippo.processing import ClippoProcessor
 
 __all__ = ["ClippoTextDrawer"]
 
@@ -39,10 +42,10 @@ class ClippoTextDrawer:
     def from_pretrained(cls, name: str | Path, **kwargs: Any) -> ClippoTextDrawer | PreTrainedTokenizerBase:
         """What reads the texts of a CLIPPO model, from a folder or the Hub."""
         hub = {key: value for key, value in kwargs.items() if key in OF_THE_HUB and value is not None}
-        said, _ = ClippoProcessor.get_processor_dict(str(name), **hub)
+        said, _ = processing.ClippoProcessor.get_processor_dict(str(name), **hub)
         if said.get("has_tokenizer"):
             return PreTrainedTokenizerFast.from_pretrained(name, **hub)
-        return cls(ClippoProcessor.from_pretrained(name, **hub))
+        return cls(processing.ClippoProcessor.from_pretrained(name, **hub))
 
     def save_pretrained(self, folder: str | Path, **kwargs: Any) -> Any:
         """Writes the processor."""
