@@ -123,13 +123,19 @@ def test_a_download_that_was_cut_off_leaves_nothing_that_could_be_taken_for_a_mo
     assert client(steps.answers, "dual", PRIVATE, **at) == steps.answers("dual", folders["dual"])
 
 
-def test_a_hub_that_is_not_there_is_said_to_be_unreachable(hub: SmallHub, client: HubClient, tmp_path: Path) -> None:
+def test_a_hub_that_is_not_there_is_said_to_be_unreachable(
+    hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
     hub.stop()
     try:
         refusal = client.refusal(steps.loaded, "prefix", "org/hidden", cache_dir=str(tmp_path))
         assert_says(refusal, f"The Hub .{hub.url}. cannot be reached, and 'org/hidden' is not in the cache")
-        said = client.linmap("caption", "photo.jpg", "--model", "org/hidden")
+        said = client.linmap("info", "org/hidden")
         assert (said.code, said.out) == (2, "")
+        assert_says(said.err.strip(), f"^linmap: error: No checkpoint at 'org/hidden'.*The Hub .{hub.url}. cannot be")
+        said = client.linmap("push", str(folders["clippo"]), "org/unreached", "--token", TOKEN)
+        assert (said.code, said.out) == (2, "")
+        assert_says(said.err.strip(), f"^linmap: error: The push failed. The Hub .{hub.url}. cannot be reached. Ch")
     finally:
         hub.start()
 
@@ -146,7 +152,7 @@ def test_offline_a_cached_model_loads_and_another_is_refused(
     half = offline.refusal(steps.loaded, "dual", PRIVATE, **at)
     assert_says(half, "HF_HUB_OFFLINE=1 keeps this machine from the Hub, and 'org/hidden' is not, or not whole, in")
     pushing = offline.refusal(steps.push, "dual", folders["dual"], "org/never", token=TOKEN)
-    assert_says(pushing, "^SharingError: Nothing was pushed. HF_HUB_OFFLINE=1 keeps", "Unset it to push")
+    assert_says(pushing, "^SharingError: The push failed. HF_HUB_OFFLINE=1 keeps", "Unset it to push")
 
 
 def test_local_files_only_is_named_where_it_stands_in_the_way(client: HubClient, tmp_path: Path) -> None:
@@ -192,7 +198,11 @@ def test_a_server_that_dies_in_a_push_has_nothing_of_it_and_takes_it_the_next_ti
     hub.dies = death
     said = client.linmap("push", str(folders["sentences"]), repo, "--token", TOKEN)
     assert (said.code, said.out) == (2, "")
-    assert_says(said.err.strip(), "^linmap: error: Nothing was pushed. The connection to the Hub", "Push again")
+    assert_says(
+        said.err.strip(),
+        "^linmap: error: The push failed. The connection to the Hub broke in the middle",
+        "Push again",
+    )
     hub.start()
     assert hub.files(repo) == before
     said = client.linmap("push", str(folders["sentences"]), repo, "--token", TOKEN)
@@ -216,7 +226,7 @@ def test_a_header_that_the_hub_cannot_read_is_named(
     hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     refusal = client.refusal(pushed_under, "---\nlicense: [mit\n---\n", folders["clippo"], tmp_path, "org/header")
-    assert_says(refusal, "^SharingError: Nothing was pushed to 'org/header': Invalid metadata in README.md")
+    assert_says(refusal, "^SharingError: The push to 'org/header' failed: Invalid metadata in README.md")
     assert CARD not in hub.files("org/header")
 
 

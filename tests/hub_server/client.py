@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import multiprocessing
 import os
 import time
@@ -83,6 +84,7 @@ def _refusal(function: Callable[..., Any], arguments: tuple[Any, ...], named: di
 def _program(words: tuple[str, ...]) -> Said:
     from linmap.cli.app import main
 
+    logging.root.handlers.clear()  # the program gives them its stderr, and each run here has another
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         code = main(words)
     return Said(code, out.getvalue(), err.getvalue())

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import ProcessorMixin, Trainer, TrainerState
+from transformers import Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
@@ -28,17 +28,12 @@ class OrderedTrainer(SharingTrainer):
 
     Args:
         train_sampler: The order; its `set_epoch` is called for each epoch.
-        processor: Saved with each checkpoint. As the Trainer's `processing_class` it would write a language model's
-            special tokens into the configuration.
-        **kwargs: What `transformers.Trainer` takes.
+        **kwargs: What `SharingTrainer` takes.
     """
 
-    def __init__(
-        self, *, train_sampler: Sampler[int] | None = None, processor: ProcessorMixin | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, train_sampler: Sampler[int] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._train_sampler = train_sampler
-        self._processor = processor
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         return self._train_sampler if self._train_sampler is not None else super()._get_train_sampler(train_dataset)
@@ -59,12 +54,6 @@ class OrderedTrainer(SharingTrainer):
         batch_size = self.args.per_device_eval_batch_size
         order = range(len(examples))
         return shared_loader(examples, order, batch_size, self.data_collator, self.args, keep_all=True)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """The Trainer's own, and the processor beside it."""
-        super()._save(output_dir, state_dict)
-        if self._processor is not None and self.args.should_save:
-            self._processor.save_pretrained(output_dir or self.args.output_dir)
 
 
 class CaptionTrainer(OrderedTrainer):

@@ -15,11 +15,11 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils import CONFIG_NAME
 
 from linmap.cards.card import CARD_FILE
-from linmap.errors import SharingError, first_line
+from linmap.errors import LinmapError, SharingError
 from linmap.sharing.auto_map import with_auto_map
 from linmap.sharing.card import card_to_upload
 from linmap.sharing.contents import contents, leftovers
-from linmap.weights.hub_refusals import REFUSALS, in_words
+from linmap.weights.hub_refusals import REFUSALS, Stage, in_words
 
 __all__ = ["push_folder", "refusals"]
 
@@ -75,6 +75,7 @@ def push_folder(
                 f"{repo_id!r} is on the Hub already, and public: private=True cannot hide what is pushed there. Make "
                 "it private in its settings, or take another name."
             )
+    with refusals(repo_id, revision, "uploading"):
         files = {file.rfilename for file in there.siblings or ()}
         if CARD_FILE in paths:
             here = (directory / CARD_FILE).read_text(encoding="utf-8")
@@ -97,17 +98,16 @@ def push_folder(
 
 
 @contextmanager
-def refusals(repo_id: str, revision: str | None) -> Iterator[None]:
+def refusals(repo_id: str, revision: str | None, stage: Stage = "pushing") -> Iterator[None]:
     """Says in one line what the Hub, the network or a card's header stood in the way of."""
     try:
         yield
-    except SharingError:
+    except LinmapError:
         raise
     except (*REFUSALS, RuntimeError) as error:
-        raise SharingError(f"Nothing was pushed. {in_words(error, repo_id, revision, stage='pushing')}") from error
+        raise SharingError(f"The push failed. {in_words(error, repo_id, revision, stage=stage)}") from error
     except ValueError as error:  # the Hub read the header of the card
-        said = " ".join(str(error).split())
-        raise SharingError(f"Nothing was pushed to {repo_id!r}: {said or first_line(error)}") from error
+        raise SharingError(f"The push to {repo_id!r} failed: {' '.join(str(error).split())}") from error
 
 
 def _make_branch(api: HfApi, repo_id: str, revision: str, create_pr: bool) -> None:

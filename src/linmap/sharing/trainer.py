@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitInfo, HfApi
-from transformers import Trainer
+from torch import Tensor
+from transformers import ProcessorMixin, Trainer
 from transformers.modelcard import extract_hyperparameters_from_trainer
 from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress
@@ -32,11 +33,27 @@ class SharingTrainer(Trainer):
     `class MyTrainer(SharingTrainer, SFTTrainer)`, that one shares so, too. A model that is not ours is pushed as
     transformers pushes it.
 
+    Args:
+        *args: What `transformers.Trainer` takes.
+        processor: The model's; saved with each checkpoint and uploaded beside it. As the Trainer's `processing_class`
+            it would write a language model's special tokens into the configuration.
+        **kwargs: What `transformers.Trainer` takes.
+
     Example:
         >>> from linmap.sharing.trainer import SharingTrainer
         >>> issubclass(SharingTrainer, Trainer)
         True
     """
+
+    def __init__(self, *args: Any, processor: ProcessorMixin | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._processor = processor
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """The Trainer's own, and the processor beside it."""
+        super()._save(output_dir, state_dict)
+        if self._processor is not None and self.args.should_save:
+            self._processor.save_pretrained(output_dir or str(self.args.output_dir))
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Makes the repository before the first step, so that a run does not end with a token that may not write.

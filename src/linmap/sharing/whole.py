@@ -27,7 +27,7 @@ def require_whole(directory: Path) -> SharedConfig:
     Raises:
         ModelNotFoundError: It is no folder, no model of ours, or lacks weights or processor, or a file is cut off.
     """
-    import transformers.models.auto  # noqa: F401 - every family is registered with it
+    from transformers import AutoConfig  # noqa: F401 - every family is registered with it
 
     if not directory.is_dir():
         found = "is a file" if directory.exists() else "is not there"

@@ -24,9 +24,10 @@ __all__ = ["REFUSALS", "Stage", "in_words"]
 REFUSALS = (HTTPError, HFValidationError, OSError)
 """What the Hub's client raises where the Hub, the network or the cache does not give what was asked for."""
 
-Stage = Literal["asking", "downloading", "pushing"]
-"""What was going on: looking a repository up, fetching its files, or putting files into it."""
+Stage = Literal["asking", "downloading", "pushing", "uploading"]
+"""What was going on: looking a repository up, fetching its files, looking one up to push to, putting files into it."""
 
+TO_WRITE = ("pushing", "uploading")
 LOGIN = "run `hf auth login` here, set HF_TOKEN, or pass token=…"
 
 
@@ -48,7 +49,7 @@ def in_words(error: BaseException, repo_id: str, revision: str | None = None, *,
     if _any(chain, HFValidationError):
         return f"{repo_id!r} is no name of a repository: give organisation/name, in letters, digits, '-', '_' and '.'."
     if _any(chain, OfflineModeIsEnabled) or (is_offline_mode() and response is None):
-        if stage == "pushing":
+        if stage in TO_WRITE:
             return "HF_HUB_OFFLINE=1 keeps this machine from the Hub. Unset it to push."
         return (
             f"HF_HUB_OFFLINE=1 keeps this machine from the Hub, and {_at(repo_id, revision)} is not, or not whole, in "
@@ -76,16 +77,15 @@ def in_words(error: BaseException, repo_id: str, revision: str | None = None, *,
             f"The connection to the Hub broke while {repo_id!r} was being downloaded. Say it again: the files that "
             "have arrived are kept, and a part of a file is never read."
         )
-    if stage == "pushing" and isinstance(error, RuntimeError | HTTPError):
+    if stage == "uploading" and _any(chain, HTTPError):
         return (
-            f"The connection to the Hub ({constants.ENDPOINT}) broke, or there is none. Files go up first and one "
-            f"commit makes them part of {repo_id!r}, so it is never half new. Push again: files that have arrived are "
-            "not sent twice."
+            f"The connection to the Hub broke in the middle. Files go up first and one commit makes them part of "
+            f"{repo_id!r}, so it is never half new. Push again: files that have arrived are not sent twice."
         )
     if _any(chain, HTTPError):
+        missing = "" if stage in TO_WRITE else f", and {_at(repo_id, revision)} is not in the cache of this machine"
         return (
-            f"The Hub ({constants.ENDPOINT}) cannot be reached, and {_at(repo_id, revision)} is not in the cache of "
-            "this machine. Check the network, the proxy and HF_ENDPOINT."
+            f"The Hub ({constants.ENDPOINT}) cannot be reached{missing}. Check the network, the proxy and HF_ENDPOINT."
         )
     return f"The Hub gave: {first_line(error).rstrip('.')}. Check {repo_id!r} on {constants.ENDPOINT}."
 
@@ -98,7 +98,7 @@ def _answer(chain: list[BaseException], response: object, repo_id: str, stage: S
     said = (headers.get("X-Error-Message") or "").rstrip(".")
     if status == 401 and with_token:
         return f"The Hub does not know the token that came with {repo_id!r}: it is mistyped, or was revoked. {_new()}"
-    if status == 401 and stage == "pushing":
+    if status == 401 and stage in TO_WRITE:
         return f"The Hub takes nothing from somebody without a token. {_new()}"
     if _any(chain, RepositoryNotFoundError):
         if with_token:
@@ -111,7 +111,7 @@ def _answer(chain: list[BaseException], response: object, repo_id: str, stage: S
             f"private one {LOGIN}."
         )
     if status == 403:
-        doing = "write to" if stage == "pushing" else "read"
+        doing = "write to" if stage in TO_WRITE else "read"
         return (
             f"This token may not {doing} {repo_id!r}{f' ({said})' if said else ''}. Take a namespace of your own, or a "
             f"token that may: {constants.ENDPOINT}/settings/tokens."

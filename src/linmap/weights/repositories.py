@@ -58,17 +58,17 @@ def _downloaded(
         words = in_words(error, repo_id, hub.get("revision"), stage=stage)
         return BackboneError(f"No checkpoint at {repo_id!r}: it is no directory here. {words}")
 
+    ignored = list(NOT_OF_THE_MODEL)
     try:  # small, and it says whether the Hub gives anything at all
-        asked = Path(snapshot_download(repo_id, allow_patterns=[CONFIG_NAME, f"*/{CONFIG_NAME}"], **hub))
+        first = [CONFIG_NAME, f"*/{CONFIG_NAME}"]
+        asked = Path(snapshot_download(repo_id, allow_patterns=first, ignore_patterns=ignored, **hub))
     except REFUSALS as error:
         raise refused(error, "asking") from error
     if kinds:
         _require_kind(asked / subfolder, repo_id, kinds)
     try:
         pinned = {**hub, "revision": asked.name}  # the commit: what comes now belongs to that configuration
-        snapshot = snapshot_download(
-            repo_id, allow_patterns=list(files), ignore_patterns=list(NOT_OF_THE_MODEL), **pinned
-        )
+        snapshot = snapshot_download(repo_id, allow_patterns=list(files), ignore_patterns=ignored, **pinned)
     except REFUSALS as error:
         raise refused(error, "downloading") from error
     return Path(snapshot)
