@@ -31,7 +31,7 @@ from linmap.cli.app import app, main
 
 from .documented import PAGES, ROOT, Block, blocks, commands, named
 
-NOT_OURS = ("img2dataset", "pip", "pytest")
+NOT_OURS = ("img2dataset", "lmms_eval", "pip", "pytest")
 """Programs whose command lines are not looked at."""
 
 
