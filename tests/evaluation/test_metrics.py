@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib.util
 import shutil
+from pathlib import Path
 
 import evaluate
 import pytest
@@ -181,3 +182,16 @@ def test_glue_is_scored_as_no_other_task_than_the_one_that_is_named(load, tmp_pa
 def test_an_unknown_metric_gets_a_suggestion():
     with pytest.raises(UnknownNameError, match=r"Unknown metric 'cider'\. Did you mean 'cider_d'\? Known: bleu, c"):
         metric_path("cider")
+
+
+def test_every_metric_is_tried_here_and_told_of_in_the_guide(repository):
+    folders = {folder.parent.name for folder in Path(metric_path("bleu")).parents[1].glob("*/*.py")}
+    assert {getattr(name, "values", (name,))[0] for name in NAMES} == folders
+    guide = (repository / "docs" / "guides" / "field-tools.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in guide for name in folders)
+
+
+def test_the_folder_of_a_metric_is_a_path_to_it_too(modules, tmp_path, monkeypatch):
+    monkeypatch.setattr("evaluate.config.HF_MODULES_CACHE", modules)
+    metric = evaluate.load(str(Path(metric_path("vqa_accuracy")).parent), cache_dir=str(tmp_path))
+    assert metric.compute(predictions=["Yes."], references=[["yes"] * 10])["vqa_accuracy"] == 100
