@@ -20,17 +20,21 @@ FREE = re.compile(
 """Licences that forbid no use; some of them ask for a name, or for the same licence, in return."""
 
 FORBIDDING: tuple[tuple[str, str, str], ...] = (
-    (r"cc-by-nc-nd.*", "No commercial use, no altered copies", "forbids commercial use and passing on altered copies"),
-    (r"cc-(by-)?nc.*", "No commercial use", "forbids commercial use"),
-    (r"cc-by-nd.*", "No altered copies", "forbids passing on altered copies"),
-    (r".*non-?commercial.*", "No commercial use", "forbids commercial use"),
-    (r"apple-amlr|(.*-)?research(-.*)?", "For research only", "allows research, and nothing else without asking"),
-    (r"(.*-)?(open)?rail.*", "Restricted uses", "forbids the uses that it lists (RAIL)"),
-    (r"(meta-)?llama.*", "Restricted uses", "is Meta's community licence, which forbids the uses of its policy"),
-    (r"gemma.*", "Restricted uses", "stands for Google's terms, which forbid the uses of their policy"),
-    (r"other|custom|proprietary", "Terms of its own", "says that it has terms of its own, to be read at its source"),
+    (
+        r"cc-by-nc-nd.*",
+        "No commercial use, no altered copies",
+        "which forbids commercial use and passing on altered copies",
+    ),
+    (r"cc-(by-)?nc.*", "No commercial use", "which forbids commercial use"),
+    (r"cc-by-nd.*", "No altered copies", "which forbids passing on altered copies"),
+    (r".*non-?commercial.*", "No commercial use", "which forbids commercial use"),
+    (r"apple-amlr|(.*-)?research(-.*)?", "For research only", "which allows research, and nothing else without asking"),
+    (r"(.*-)?(open)?rail.*", "Restricted uses", "which forbids the uses that it lists (RAIL)"),
+    (r"(meta-)?llama.*", "Restricted uses", "Meta's community licence, which forbids the uses of its policy"),
+    (r"gemma.*", "Restricted uses", "Google's terms, which forbid the uses of their policy"),
+    (r"other|custom|proprietary", "Terms of its own", "terms of its own, to be read at its source"),
 )
-"""A pattern of identifiers, a heading, and what a licence of that name does."""
+"""A pattern of identifiers, a heading, and what stands behind the name of such a licence."""
 
 UNSTATED = ("", "unknown", "none", "not stated", "unlicensed", "noassertion")
 
@@ -64,9 +68,9 @@ def notice(role: str, part: Fingerprint) -> str | None:
             f"**Licence unknown:** the {role}, `{part.name}`, came without a stated licence, so what may be done with "
             "it is not known."
         )
-    for pattern, heading, does in FORBIDDING:
+    for pattern, heading, said in FORBIDDING:
         if any(re.fullmatch(pattern, name) for name in names):
-            return f"**{heading}:** the {role}, `{part.name}`, is under `{part.license}`, which {does}."
+            return f"**{heading}:** the {role}, `{part.name}`, is under `{part.license}`, {said}."
     return f"**Read the licence:** the {role}, `{part.name}`, is under `{part.license}`, of which linmap knows nothing."
 
 
