@@ -17,8 +17,8 @@ __all__ = ["ONE_AT_A_TIME", "cleared_with", "told"]
 
 logger = logging.getLogger(__name__)
 
-ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models"}
-"""For events that ask a model: a model answers one, the others wait in the queue."""
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models", "trigger_mode": "always_last"}
+"""For events that ask a model: it answers one at a time, and of those that came meanwhile from one page the last."""
 
 
 def cleared_with(box: gr.Image | gr.File, results: Sequence[Component]) -> None:
