@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-__all__ = ["HubClient", "Said"]
+__all__ = ["HubClient", "Said", "run_linmap"]
 
 LONGEST_WAIT = 0.05
 """Seconds between two attempts of the client, which waits up to eight of its own accord."""
@@ -61,7 +61,7 @@ class HubClient:
 
     def linmap(self, *words: str) -> Said:
         """Runs the `linmap` program."""
-        return self(_program, words)
+        return self(run_linmap, *words)
 
     def close(self) -> None:
         """Ends the process."""
@@ -81,7 +81,8 @@ def _refusal(function: Callable[..., Any], arguments: tuple[Any, ...], named: di
     raise AssertionError(f"Nothing was refused: {function.__name__} returned {returned!r}.")
 
 
-def _program(words: tuple[str, ...]) -> Said:
+def run_linmap(*words: str) -> Said:
+    """Runs the program in this process."""
     from linmap.cli.app import main
 
     logging.root.handlers.clear()  # the program gives them its stderr, and each run here has another
