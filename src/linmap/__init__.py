@@ -36,6 +36,7 @@ _HOME = {
     "TextEncoderConfig": "linmap.text_encoders",
     "load_text_encoder": "linmap.text_encoders",
     "CaptionCollator": "linmap.data",
+    "SharingTrainer": "linmap.sharing.trainer",
     "default_decap": "linmap.hub",
     "default_dual_encoder": "linmap.hub",
     "default_model": "linmap.hub",

@@ -40,7 +40,7 @@ class SharingTrainer(Trainer):
         **kwargs: What `transformers.Trainer` takes.
 
     Example:
-        >>> from linmap.sharing.trainer import SharingTrainer
+        >>> from linmap import SharingTrainer
         >>> issubclass(SharingTrainer, Trainer)
         True
     """

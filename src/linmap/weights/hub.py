@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import ModelCard, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
-from linmap.errors import WeightsUnavailableError, first_line
+from linmap.errors import WeightsUnavailableError
+from linmap.weights.hub_refusals import REFUSALS, in_words
 
 __all__ = ["commit_of", "hub_file", "hub_license", "safetensors_first"]
 
@@ -30,16 +31,9 @@ def hub_file(repo_id: str, files: Sequence[str], revision: str | None = None) ->
             ) from error
         except EntryNotFoundError:
             continue
-        except GatedRepoError as error:
+        except REFUSALS as error:
             raise WeightsUnavailableError(
-                f"The repository {repo_id!r} is gated: accept its terms on the Hugging Face Hub, then run "
-                "`hf auth login` here."
-            ) from error
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            at = f" at revision {revision!r}" if revision else ""
-            raise WeightsUnavailableError(
-                f"Cannot get {file} of {repo_id!r}{at} from the Hugging Face Hub: {first_line(error)} Check the name "
-                "and the revision; for a private repository run `hf auth login`."
+                f"Cannot get {file} of {repo_id!r}. {in_words(error, repo_id, revision)}"
             ) from error
     raise WeightsUnavailableError(f"The repository {repo_id!r} on the Hugging Face Hub has no {' or '.join(files)}.")
 
