@@ -42,16 +42,6 @@ def test_an_example_and_its_command_stand_on_the_page_of_examples(script, reposi
     assert f"python examples/{script.name}" in page
 
 
-def test_commands_on_the_page_of_examples_have_options_that_are_there(repository):
-    page = (repository / "docs" / "examples.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^python examples/(\w+\.py)((?:.*\\\n)*.*)$", page, flags=re.M)
-    assert len(commands) >= len(EXAMPLES)
-    for name, words in commands:
-        source = (repository / "examples" / name).read_text(encoding="utf-8")
-        for option in re.findall(r"(?<=\s)--[a-z-]+", words):
-            assert f'"{option}"' in source, f"{name} has no {option}"
-
-
 @pytest.mark.parametrize(
     "name", ["train_linear_prefix", "finetune_with_lora", "clippo_pairs", "your_own_encoder", "train_dual_encoder"]
 )
