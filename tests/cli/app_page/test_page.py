@@ -1,4 +1,7 @@
-"""The page as people use it: in Chromium, on the bundled models."""
+"""The page as people use it: in Chromium, on the bundled models.
+
+`LINMAP_SCREENSHOTS=docs/assets python -m pytest tests/cli/app_page -k dropped` renews the pictures of the docs.
+"""
 
 from __future__ import annotations
 
@@ -67,28 +70,26 @@ def fits_a_phone(page: Page) -> bool:
 
 def test_a_dropped_photo_gets_the_caption_of_linmap_caption_and_its_words(open_page, linmap, tmp_path):
     page = open_page("Caption")
-    drop(page, PHOTOS / "tennis.jpg", page.get_by_label("Drop an image file here to upload").first)
-    ran = linmap("caption", PHOTOS / "tennis.jpg", "--json")
+    drop(page, PHOTOS / "birthday.jpg", page.get_by_label("Drop an image file here to upload").first)
+    ran = linmap("caption", PHOTOS / "birthday.jpg", "--json")
     assert filled(page, "#caption") == json.loads(ran.out)["caption"]
     expect(page.locator("#words .cells > div")).to_have_count(9)
     expect(page.locator("#summary")).to_contain_text("of 9 vectors have a word nearer than")
     page.get_by_text("All words with their cosines").click()
     expect(page.locator("#words-table tr")).to_have_count(10)
-    _picture(page, tmp_path, "app.png", {"width": 1280, "height": 1040})
+    page.get_by_text("All words with their cosines").click()
+    expect(page.locator("#words-table")).not_to_be_visible()
+    _picture(page, tmp_path / "app.png")
     assert fits_a_phone(page)
-    _picture(page, tmp_path, "app-phone.png", {"width": 390, "height": 1180})
+    _picture(page, tmp_path / "app-phone.png")
 
 
-def _picture(page: Page, folder: Path, name: str, size: dict[str, int]) -> None:
-    """LINMAP_SCREENSHOTS=docs/assets renews the pictures of the docs."""
-    table = page.locator("#words-table")
-    if table.is_visible():
-        page.get_by_text("All words with their cosines").click()
-        expect(table).not_to_be_visible()
-    page.set_viewport_size(size)
+def _picture(page: Page, path: Path) -> None:
+    """Writes the whole page to `path`, or under its name where LINMAP_SCREENSHOTS says."""
+    path = Path(os.environ.get("LINMAP_SCREENSHOTS", path.parent)) / path.name
+    page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(500)
-    path = Path(os.environ.get("LINMAP_SCREENSHOTS", folder)) / name
-    page.screenshot(path=path)
+    page.screenshot(path=path, full_page=True)
     with Image.open(path) as picture:
         picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(path, optimize=True)
     assert path.stat().st_size < 400_000

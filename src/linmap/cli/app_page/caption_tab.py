@@ -99,11 +99,6 @@ def _summary(found: InspectedPrefix) -> str:
     near = sum(words[0].cosine > found.chance for words in found.words)
     return (
         f"{near} of {len(found.words)} vectors have a word nearer than the nearest word of a random direction, which "
-        f"is at a cosine of {found.chance:.2f}. Words in grey are no nearer than that and say nothing"
-        + (
-            "."
-            if near
-            else ": the language model reads these vectors all the same. The caption comes from them, and not from the "
-            "words."
-        )
+        f"is at a cosine of {found.chance:.2f}. Words in grey are no nearer than that and say nothing. The language "
+        "model reads the vectors all the same: the caption comes from them, and not from the words."
     )
