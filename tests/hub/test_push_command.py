@@ -112,3 +112,17 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
     for name, found in (("nowhere", "is not there"), ("file", "is a file")):
         assert main(["push", str(tmp_path / name), "org/name"]) == 2
         assert f"{tmp_path / name} {found}. Name the folder that save_pretrained" in capsys.readouterr().err
+
+
+@pytest.mark.weights
+def test_the_bundled_captioner_is_pushed_and_captions_by_its_name(
+    hub: SmallHub, client: HubClient, repository: Path
+) -> None:
+    from linmap import default_model
+
+    photo = str(repository / "examples" / "photos" / "cat.jpg")
+    assert client.linmap("push", str(default_model()), "org/bundled", "--token", TOKEN).code == 0
+    assert hub.files("org/bundled")["model.safetensors"] == (Path(default_model()) / "model.safetensors").read_bytes()
+    said = client.linmap("caption", photo, "--model", "org/bundled", "--json")
+    assert said.code == 0, said.err
+    assert len(json.loads(said.out)["caption"].split()) > 2

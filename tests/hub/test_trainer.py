@@ -9,7 +9,7 @@ import pytest
 
 from tests.hub import steps
 from tests.hub.conftest import TOKEN
-from tests.hub_server import HubClient, SmallHub
+from tests.hub_server import HubClient, Repository, SmallHub
 
 CARD = "README.md"
 
@@ -91,6 +91,15 @@ def test_a_run_with_a_wrong_token_stops_before_its_first_step(
 ) -> None:
     refusal = client.refusal(trained, "ours", folders["sentences"], tmp_path, "org/refused", token="hf_wrong")
     assert refusal.startswith("SharingError: The push failed. The Hub does not know the token")
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_a_run_that_shall_be_private_does_not_begin_in_a_public_repository(
+    hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    hub.repositories["org/public"] = Repository("org/public")
+    refusal = client.refusal(trained, "ours", folders["sentences"], tmp_path, "org/public", hub_private_repo=True)
+    assert refusal.startswith("SharingError: 'org/public' is on the Hub already, and public: private=True cannot hide")
     assert not list(tmp_path.glob("checkpoint-*"))
 
 

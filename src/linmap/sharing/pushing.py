@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils import CONFIG_NAME
 
@@ -21,7 +21,7 @@ from linmap.sharing.card import card_to_upload
 from linmap.sharing.contents import contents, leftovers
 from linmap.weights.hub_refusals import REFUSALS, Stage, in_words
 
-__all__ = ["push_folder", "refusals"]
+__all__ = ["push_folder", "refusals", "require_private"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +70,8 @@ def push_folder(
         if revision is not None and not revision.startswith("refs/pr/"):
             _make_branch(api, repo_id, revision, create_pr)
         there = api.model_info(repo_id, revision=revision)
-        if private and there.private is False:
-            raise SharingError(
-                f"{repo_id!r} is on the Hub already, and public: private=True cannot hide what is pushed there. Make "
-                "it private in its settings, or take another name."
-            )
+        if private:
+            require_private(repo_id, there)
     with refusals(repo_id, revision, "uploading"):
         files = {file.rfilename for file in there.siblings or ()}
         if CARD_FILE in paths:
@@ -94,6 +91,15 @@ def push_folder(
             revision=revision,
             create_pr=create_pr,
             parent_commit=there.sha,
+        )
+
+
+def require_private(repo_id: str, there: ModelInfo) -> None:
+    """Raises where a repository is public that was asked to be private: the Hub says nothing of it."""
+    if there.private is False:
+        raise SharingError(
+            f"{repo_id!r} is on the Hub already, and public: private=True cannot hide what is pushed there. Make it "
+            "private in its settings, or take another name."
         )
 
 

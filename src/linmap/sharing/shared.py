@@ -183,14 +183,17 @@ class SharedModel(SharedOnHub, PreTrainedModel):
         """What `write_model_card` is told of the model itself."""
         raise NotImplementedError
 
-    def write_card(self, directory: str | Path, **facts: Any) -> None:
+    def write_card(self, directory: str | Path, *, complete: bool | None = None, **facts: Any) -> None:
         """Writes the model's card into a directory; one that somebody edited stays.
 
         Args:
             directory: Where the model was saved.
-            **facts: What `write_model_card` takes beside: `training`, `scores`, `complete`.
+            complete: Whether the frozen parts are saved there, too; None where that is as the model was loaded.
+            **facts: What `write_model_card` takes beside: `training`, `scores`.
         """
+        if complete is None:
+            complete = getattr(self.config, "checkpoint_contents", None) == "full"
         card = Path(directory) / CARD_FILE
         if card.is_file() and is_draft(card.read_text(encoding="utf-8")):
             card.unlink()
-        write_model_card(Path(directory), **self.card_facts(), **facts)
+        write_model_card(Path(directory), **self.card_facts(), complete=complete, **facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +16,12 @@ from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress
 
 from linmap.sharing.contents import contents
-from linmap.sharing.pushing import push_folder, refusals
+from linmap.sharing.pushing import push_folder, refusals, require_private
 from linmap.sharing.shared import SharedModel
 
 __all__ = ["SharingTrainer"]
+
+logger = logging.getLogger(__name__)
 
 _UPLOADS = ThreadPoolExecutor(1, thread_name_prefix="linmap-upload")
 """One after another: each push names the commit it stands on."""
@@ -67,6 +70,9 @@ class SharingTrainer(Trainer):
         """
         with refusals(self.args.hub_model_id or self._output.resolve().name, None):
             super().init_hf_repo(token, private)
+            if self.is_world_process_zero() and (self.args.hub_private_repo if private is None else private):
+                api = HfApi(token=token or self.args.hub_token)
+                require_private(str(self.hub_model_id), api.model_info(str(self.hub_model_id)))
 
     def create_model_card(self, *arguments: Any, **facts: Any) -> None:
         """Writes the model's own card, with the settings of this run; takes what transformers' method takes.
@@ -138,6 +144,7 @@ class SharingTrainer(Trainer):
             shutil.copy(checkpoint / path, self._output / path)
         when = f"Training in progress, step {self.state.global_step}"
         jobs: list[Future[Any]] = [self._push(when, None, None)]
+        jobs[0].add_done_callback(_say_if_refused)
         if self.args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             last = self.args.hub_strategy == HubStrategy.CHECKPOINT
             jobs.append(
@@ -171,6 +178,12 @@ class SharingTrainer(Trainer):
             token=token or self.args.hub_token,
             revision=revision or self.args.hub_revision,
         )
+
+
+def _say_if_refused(push: Future[CommitInfo]) -> None:
+    """The run goes on: its checkpoints are here, and the next push brings all."""
+    if (error := push.exception()) is not None:
+        logger.warning("A checkpoint was not shared: %s", error)
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
