@@ -100,9 +100,10 @@ def main() -> None:
 
     # 4. Some answers, and the share that is right.
     scored = [question for support in supports for question in support.questions]
-    for one in scored[:8]:
+    for one in scored[:: max(1, len(scored) // 8)][:8]:
         seen, blind = (given[shots[-1], sighted][one.key] for sighted in (True, False))
-        print(f"{one.photo}: {one.question} {one.shown!r}; {shots[-1]} shots: model {seen!r}, blind {blind!r}")
+        photo = Path(one.photo).name
+        print(f"{photo}: {one.question} {one.shown!r}; {shots[-1]} shots: model {seen!r}, blind {blind!r}")
     print(f"\nExact match in percent, {len(scored)} questions" + " " * 8 + "".join(f"{n:>4} shots" for n in shots))
     for sighted, row in ((True, "model"), (False, "blind")):
         values = [
