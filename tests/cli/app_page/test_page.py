@@ -197,6 +197,15 @@ def test_ten_clicks_at_once_leave_the_page_up_and_the_caption_right(open_page):
     assert said(page).count() == 0
 
 
+def test_a_caption_goes_on_from_the_words_it_is_given(app_url):
+    from gradio_client import Client, handle_file
+
+    client = Client(app_url, verbose=False, analytics_enabled=False)
+    photo = handle_file(PHOTOS / "tennis.jpg")
+    own, begun = (client.predict(photo, "default", text, api_name="/caption") for text in ("", "in the snow,"))
+    assert own != begun
+
+
 def test_ten_visitors_at_once_are_all_answered(app_url):
     from gradio_client import Client, handle_file
 
