@@ -30,7 +30,7 @@ alike, the photo says nothing. (The bundled captioner answers no better than its
 LONGEST = 300
 """Characters of a question."""
 
-NOTHING = "(the model wrote nothing)"
+NOTHING = "(no words; where the question had no room, the terminal says so)"
 
 
 @dataclass(frozen=True)
