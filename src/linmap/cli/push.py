@@ -23,7 +23,7 @@ def push(
     repository: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Repository on the Hub; made if need be.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     revision: Annotated[
-        str | None, typer.Option("--revision", metavar="BRANCH", help="Branch; made if need be [default: main].")
+        str | None, typer.Option("--revision", metavar="BRANCH", help="Branch; made if need be (default: main).")
     ] = None,
     message: Annotated[
         str, typer.Option("--message", "--commit-message", "-m", metavar="TEXT", help="What this push is.")
@@ -31,7 +31,7 @@ def push(
     propose: Annotated[bool, typer.Option("--create-pr", help="Open a pull request; needs no right to write.")] = False,
     token: Annotated[
         str | None,
-        typer.Option("--token", metavar="TOKEN", help="Hub token [default: HF_TOKEN, or that of hf auth login]."),
+        typer.Option("--token", metavar="TOKEN", help="Hub token (default: HF_TOKEN, or that of hf auth login)."),
     ] = None,
 ) -> None:
     """Put a model on the Hub, with its processor and its card; prints the address of the commit.
