@@ -26,7 +26,7 @@ def train(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run [default: runs/RECIPE].")
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run (default: runs/RECIPE).")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last complete checkpoint in the output folder.")
