@@ -92,7 +92,7 @@ def _flickr_id(url: str) -> str:
 def look_at(photos: Sequence[Photo]) -> list[Seen]:
     """Captions `photos` with the bundled captioner and DeCap, and compares them with all captions of all of them.
 
-    One photo at a time: in bfloat16 a caption may depend on what else is in its batch.
+    In float32: in bfloat16 captions depend on the processor, its threads, and what else is in the batch.
     """
     from linmap import (
         DeCapModel,
@@ -110,12 +110,12 @@ def look_at(photos: Sequence[Photo]) -> list[Seen]:
     from linmap.prefix.captioning import caption_photos
 
     paths = [photo.path for photo in photos]
-    model = LinearVisionPrefixModel.from_pretrained(default_model())
-    prefix = caption_photos(model, LinearVisionPrefixProcessor.from_pretrained(default_model()), paths, batch_size=1)
+    model = LinearVisionPrefixModel.from_pretrained(default_model(), dtype="float32")
+    prefix = caption_photos(model, LinearVisionPrefixProcessor.from_pretrained(default_model()), paths)
     said = [str(answer.caption) for answer in prefix]
     decoder = DeCapModel.from_pretrained(default_decap())
     processor = DeCapProcessor.from_pretrained(default_decap())
-    decoded = list(decap.caption_photos(decoder, processor, paths, batch_size=1, num_support=3))
+    decoded = list(decap.caption_photos(decoder, processor, paths, num_support=3))
 
     dual = DualEncoderModel.from_pretrained(default_dual_encoder())
     words = DualEncoderProcessor.from_pretrained(default_dual_encoder())
