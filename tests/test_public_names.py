@@ -73,7 +73,6 @@ def test_every_public_name_stands_on_an_api_page(repository, name):
         "from linmap.decap.processing import DeCapProcessor",
         "from linmap.decap.memory import SupportMemory",
         "from linmap import ClippoProcessor",
-        "from linmap.clippo.text_drawing import ClippoTextDrawer",
         "from linmap.dual.named import load_dual_encoder",
         "from linmap.text_encoders import load_text_encoder",
         "from transformers import AutoModelForImageTextToText",
