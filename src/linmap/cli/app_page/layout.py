@@ -39,7 +39,7 @@ table.heat td { text-align: center; font-variant-numeric: tabular-nums; padding:
 table.heat td.nearest { box-shadow: inset 0 0 0 2px currentcolor; font-weight: bold; }
 .solved { align-items: center; }
 .solved button { align-self: center; height: auto; }
-.tower { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: 1rem; }
+.tower { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(14rem, 100%), 1fr)); gap: 1rem; }
 .tower figure { margin: 0; }
 .tower figcaption { overflow-wrap: anywhere; }
 .patches { position: relative; aspect-ratio: 1; }
@@ -47,7 +47,7 @@ table.heat td.nearest { box-shadow: inset 0 0 0 2px currentcolor; font-weight: b
 .patches::after { content: ""; position: absolute; inset: 0;
   background-image: linear-gradient(#f97316aa 1px, #0000 1px), linear-gradient(90deg, #f97316aa 1px, #0000 1px);
   background-size: calc(100% / var(--patches)) calc(100% / var(--patches)); }
-.left-out { color: #b45309; }
+.left-out { color: color-mix(in srgb, currentcolor 40%, #d97706); }
 """
 )
 
