@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 import pytest
 import torch
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from linmap.errors import EvaluationError
 
@@ -148,6 +149,17 @@ def test_decap_captions_as_it_does_elsewhere(decap, asking, pictures):
     assert answers == [one.caption for one in made]
 
 
+@pytest.fixture
+def bars():
+    """Progress bars as a user has them, whatever the program switched off in this process before."""
+    off = are_progress_bars_disabled()
+    enable_progress_bars()
+    yield
+    if off:
+        disable_progress_bars()
+
+
+@pytest.mark.usefixtures("bars")
 def test_a_bar_shows_how_far_it_is(prefix, asking, capsys):
     prefix.generate_until(asking(prefix, TEXTS, GREEDY))
     assert "3/3" in capsys.readouterr().err
