@@ -76,6 +76,7 @@ def main() -> None:
             save_strategy="no",
             remove_unused_columns=False,  # the collator takes photos and captions, not tensors
             label_names=[],
+            use_cpu=not torch.accelerator.is_available(),  # several processes on a CPU know of each other only then
             dataloader_pin_memory=torch.cuda.is_available(),
             report_to="none",
         ),
