@@ -1,8 +1,12 @@
-"""Each way in which the Hub, the network or the cache says no: one line of ours, and nothing half done."""
+"""Each way in which the Hub, the network or the cache says no: one line of ours, and nothing half done.
+
+`pytest tests/hub/test_refusals.py -rP` prints the lines.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +42,7 @@ def offline(hub: SmallHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def assert_says(refusal: str, *words: str) -> None:
     """One line, with these words."""
+    sys.stdout.write(f"{refusal}\n")
     assert "\n" not in refusal
     for word in words:
         assert re.search(word, refusal), f"{word!r} is not in: {refusal}"
@@ -115,7 +120,7 @@ def test_a_download_that_was_cut_off_leaves_nothing_that_could_be_taken_for_a_mo
     at = {"token": TOKEN, "cache_dir": str(tmp_path)}
     hub.dies = "in a download"
     refusal = client.refusal(steps.loaded, "dual", PRIVATE, **at)
-    assert_says(refusal, "^BackboneError", "broke while 'org/hidden' was being downloaded. Say it again")
+    assert_says(refusal, "^BackboneError", "broke while 'org/hidden' was being downloaded. Run it again")
     unreachable = client.refusal(steps.loaded, "dual", PRIVATE, **at)
     assert_says(unreachable, "^BackboneError", "No checkpoint at 'org/hidden'")
     assert not list(tmp_path.rglob("snapshots/*/model.safetensors"))

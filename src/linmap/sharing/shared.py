@@ -125,7 +125,7 @@ class SharedProcessor(SharedOnHub, ProcessorMixin):
         )
         if not (directory / PROCESSOR_NAME).is_file():
             raise ModelNotFoundError(
-                f"{pretrained_model_name_or_path} holds no {PROCESSOR_NAME}, so it has no processor of ours. Save it "
+                f"{pretrained_model_name_or_path} holds no {PROCESSOR_NAME}, so there is no processor to load. Save it "
                 "beside the model: processor.save_pretrained(…), or processor.push_to_hub(…)."
             )
         return cls._from_directory(directory, **kwargs)

@@ -74,7 +74,7 @@ def in_words(error: BaseException, repo_id: str, revision: str | None = None, *,
         )
     if stage == "downloading" and _any(chain, (HTTPError, OSError)):
         return (
-            f"The connection to the Hub broke while {repo_id!r} was being downloaded. Say it again: the files that "
+            f"The connection to the Hub broke while {repo_id!r} was being downloaded. Run it again: the files that "
             "have arrived are kept, and a part of a file is never read."
         )
     if stage == "uploading" and _any(chain, HTTPError):
