@@ -85,11 +85,14 @@ def _take(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         _linmap_takes(arguments)
     elif program in NOT_OURS:
         return
-    elif program.endswith(".py"):
-        assert (ROOT / program).is_file(), f"there is no {program}"
-        _script_takes(lambda: runpy.run_path(str(ROOT / program), run_name="__main__"), arguments, monkeypatch)
     else:
-        _script_takes(lambda: runpy.run_module(program, run_name="__main__"), arguments, monkeypatch)
+        _script_takes(lambda: _run_script(program), arguments, monkeypatch)
+
+
+def _run_script(program: str) -> None:
+    file = ROOT / (program if program.endswith(".py") else f"{program.replace('.', '/')}.py")
+    assert file.is_file(), f"there is no {program}"
+    runpy.run_path(str(file), run_name="__main__")
 
 
 def _program(words: list[str]) -> tuple[str, list[str]]:
@@ -118,7 +121,7 @@ def test_the_program_knows_each_command_and_option(block, monkeypatch):
         ("torchrun --nproc_per_node 2 -m linmap train x --outputs y", "No such option: --outputs"),
         ("python examples/caption_photos.py --figures x.png", "does not know"),
         ("python examples/no_such_example.py", "there is no examples/no_such_example.py"),
-        ("python -m benchmarks.no_such_benchmark", "No module named"),
+        ("python -m benchmarks.no_such_benchmark", "there is no benchmarks.no_such_benchmark"),
         ("lynmap caption photo.jpg", "nothing here can check 'lynmap'"),
     ],
 )
@@ -264,10 +267,7 @@ def _run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         assert main(arguments) == 0, f"linmap {' '.join(arguments)}"
     elif program not in NOT_OURS:
         monkeypatch.setattr(sys, "argv", [program, *arguments])
-        if program.endswith(".py"):
-            runpy.run_path(program, run_name="__main__")
-        else:
-            runpy.run_module(program, run_name="__main__")
+        _run_script(program)
 
 
 @pytest.mark.weights
