@@ -34,6 +34,23 @@ def test_parts_have_short_words_and_an_encoder_brings_its_own_size_and_preproces
     assert load_recipe("limber-clip-rn50x16", ["model.encoder=timm:resnet50"]).model.image_size == 384
 
 
+def test_what_a_recipe_says_of_its_own_data_is_not_said_of_others() -> None:
+    own = load_recipe("linear-dual", ["training.epochs=1", "data.images=elsewhere/"])
+    assert own.description.endswith("Flickr8k captions.")
+    assert own.license == "other"
+    others = load_recipe("linear-dual", ["data.captions=mine.json", "training.epochs=1"])
+    assert (others.description, others.license, others.data_terms) == (
+        "As the recipe linear-dual, with data.captions=mine.json",
+        None,
+        None,
+    )
+    told = load_recipe("linear-dual", ["data.captions=mine.json", "license=mit", "data_terms=mine", "description=Mine"])
+    assert (told.description, told.license, told.data_terms) == ("Mine", "mit", "mine")
+    swapped = load_recipe("efficientnet-lite0-smollm2-135m", ["lm=openai-community/gpt2"])
+    assert swapped.description == "As the recipe efficientnet-lite0-smollm2-135m, with lm=openai-community/gpt2"
+    assert swapped.data_terms
+
+
 def test_a_recipe_written_out_reads_back_equal(recipe_file: Callable[..., Path], tmp_path: Path) -> None:
     recipe = load_recipe(recipe_file())
     (tmp_path / "again.yaml").write_text(recipe_to_yaml(recipe), encoding="utf-8")

@@ -21,6 +21,9 @@ RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "training_log.json"
 SAMPLES = "samples"
 MEMORY = "memory"
+SAID_IN_THE_CARD = frozenset({"description", "source", "license", "data_terms"})
+"""Words about a run: it goes on with others, too."""
+
 KEPT = ("cache", "README.md")  # neither is deleted: features say what they are of, and a card that was edited is kept
 PRODUCTS = frozenset(
     {
@@ -125,7 +128,11 @@ class OutputFolder:
         if not self.holds_run:
             raise OutputFolderError(f"There is no run in {self.path} to resume: start it without --resume.")
         kept = self.path / RECIPE_FILE
-        changed = _differences(yaml.safe_load(kept.read_text(encoding="utf-8")), yaml.safe_load(recipe_to_yaml(recipe)))
+        before, after = (
+            {key: value for key, value in said.items() if key not in SAID_IN_THE_CARD}
+            for said in (yaml.safe_load(kept.read_text(encoding="utf-8")), yaml.safe_load(recipe_to_yaml(recipe)))
+        )
+        changed = _differences(before, after)
         if changed:
             raise OutputFolderError(
                 f"The run in {self.path} was started with other values of {', '.join(changed)}. Resume it with the "

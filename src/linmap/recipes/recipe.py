@@ -29,6 +29,9 @@ SHORT_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"lm": ("model.language_model",), "encoder": ("model.encoder", "model.image_size", "model.preprocessing")}
 )
 """What overrides may say in place of a dotted key; those behind the first belong to what is swapped, and go with it."""
+DATA = ("data.captions", "data.texts", "data.text_pairs")
+"""Keys that name what is learned from."""
+SAID_OF_DATA = ("data_terms", "license")
 FIRST_METHOD = "linear_vision_prefix"
 METHODS: Mapping[str, type[AnyRecipe]] = MappingProxyType(
     {FIRST_METHOD: Recipe, "dual_encoder": DualRecipe, "decap": DeCapRecipe, "clippo": ClippoRecipe}
@@ -54,6 +57,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
         name: A YAML file, or the bare name of a recipe that comes with linmap.
         overrides: `section.key=value`, the value written as in YAML, e.g. `training.steps=100`; `lm=` is short for
             `model.language_model=`, and `encoder=` for `model.encoder=` with the encoder's own size and preprocessing.
+            Where they name other parts or other data, the recipe's description names these in place of its own, and of
+            other data its licence and terms are not repeated; `description=`, `license=` and `data_terms=` say them.
 
     Returns:
         A `Recipe`, a `DualRecipe` where the file says `method: dual_encoder`, a `DeCapRecipe` for `method: decap`,
@@ -86,6 +91,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
         raise RecipeError(f"{path} holds no mapping of sections (description, model, data, training, …).")
     for override in overrides:
         _apply(content, override)
+    _say_no_more_than_is_so(content, path.stem, overrides)
     return recipe_from_dict(content)
 
 
@@ -123,6 +129,18 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise RecipeError(f"Cannot read the value of the override {override!r} as YAML. Put it in quotes.") from error
     for other in beside:
         at.pop(other.rpartition(".")[2], None)
+
+
+def _say_no_more_than_is_so(content: dict[str, Any], name: str, overrides: Sequence[str]) -> None:
+    """Takes out what a recipe says of its own parts and data, where overrides name others: a card would repeat it."""
+    given = {key.strip(): value.strip() for key, _, value in (override.partition("=") for override in overrides)}
+    others = [key for key in given if key in (*SHORT_KEYS, *DATA) or key.startswith("model.")]
+    if "description" in content and "description" not in given and others:
+        content["description"] = f"As the recipe {name}, with {', '.join(f'{key}={given[key]}' for key in others)}"
+    if any(key in DATA for key in others):
+        for key in SAID_OF_DATA:
+            if key not in given:
+                content.pop(key, None)
 
 
 def _build(kind: type[Section], content: Any, where: str) -> Section:

@@ -236,7 +236,7 @@ class Recipe:
         description: What the run makes, in a sentence.
         source: Where the numbers come from: the section of a paper, the file of its code, or the trial behind them.
         license: Licence of the trained layer, for its model card; an identifier the Hub knows, e.g. `apache-2.0`.
-        data_terms: Terms of the training data, for the model card; say them anew where `--set` names other data.
+        data_terms: Terms of the training data, for the model card.
     """
 
     description: str

@@ -235,7 +235,7 @@ class DeCapRecipe:
         source: Where the numbers come from: the section of a paper, the file of its code, or the trial behind them.
         memory: None: the finished model holds no memory.
         license: Licence of what is trained, for its model card; an identifier the Hub knows, e.g. `apache-2.0`.
-        data_terms: Terms of the training data, for the model card; say them anew where `--set` names other data.
+        data_terms: Terms of the training data, for the model card.
     """
 
     description: str
