@@ -137,6 +137,16 @@ def test_a_run_is_resumed_with_its_own_recipe_only(cut: Path, tiny_recipe: Recip
         train(other, cut, resume=True)
 
 
+def test_a_run_is_resumed_with_other_words_about_it(cut: Path, tiny_recipe: RecipeMaker) -> None:
+    words = {"description": "Another", "source": "Elsewhere", "license": "mit", "data_terms": "For research"}
+    same = tiny_recipe(training={"keep_checkpoints": 9})
+    OutputFolder(cut).check(recipe_from_dict({**same, **words}), resume=True, overwrite=False)
+    begun_before = (cut / "recipe.yaml").read_text().replace("data_terms: null\n", "")
+    assert "data_terms" not in begun_before
+    (cut / "recipe.yaml").write_text(begun_before)
+    OutputFolder(cut).check(recipe_from_dict({**same, **words}), resume=True, overwrite=False)
+
+
 def test_a_folder_that_holds_a_run_is_not_overwritten_unasked(whole: Path, cut: Path, recipe: Recipe) -> None:
     with pytest.raises(OutputFolderError, match=r"holds a finished run\. Choose another --output, or --overwrite"):
         train(recipe, whole)
