@@ -79,6 +79,11 @@ def spoil(name: str) -> Callable[[Path], None]:
             '{"model_type": "clippo", "image_size": "large"}'
         ),
         "cut off": cut,
+        "damaged processor": lambda folder: (folder / "processor_config.json").write_text("{"),
+        "a shard missing": lambda folder: (folder / "model.safetensors.index.json").write_text(
+            '{"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}'
+        ),
+        "damaged index": lambda folder: (folder / "model.safetensors.index.json").write_text("[]"),
     }[name]
 
 
@@ -90,6 +95,9 @@ REFUSED = {
     "another kind": r"holds a model of type 'bert'; linmap pushes those of type clippo, decap, dual_encoder, "
     r"linear_vision_prefix\. For others there is hf upload",
     "wrong value": r"image_size",
+    "damaged processor": r"processor_config\.json is damaged: .*Save it again",
+    "a shard missing": r"lacks model-00002-of-00002\.safetensors, which its index names",
+    "damaged index": r"model\.safetensors\.index\.json is damaged: .*Save the model again",
     "cut off": r"model\.safetensors is cut off or damaged: .*Save it again",
 }
 
@@ -105,6 +113,15 @@ def test_a_folder_that_is_no_whole_model_is_refused_before_the_hub_is_asked(
     assert re.search(REFUSED[case], said), said
     assert said.startswith("linmap: error: ")
     assert said.count("\n") == 1
+
+
+def test_a_memory_that_lacks_a_shard_is_not_pushed(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folders["decap"], tmp_path / "model")
+    next((tmp_path / "model" / "memory").glob("latents-*")).unlink()
+    assert main(["push", str(tmp_path / "model"), "org/name"]) == 2
+    assert "latents-00001.safetensors" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

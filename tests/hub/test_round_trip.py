@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from linmap.sharing.contents import contents
+from linmap.weights.repositories import PROCESSOR_FILES
 from tests.hub import steps
 from tests.hub.conftest import TOKEN
 from tests.hub_server import HubClient, SmallHub
@@ -165,3 +168,90 @@ def captions_of(name: str, **hub: Any) -> list[str]:
     from linmap import SupportMemory
 
     return list(SupportMemory.from_pretrained(name, **hub).captions)
+
+
+def test_an_adapter_on_a_model_is_pushed_with_it(
+    client: HubClient, hub: SmallHub, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """transformers saves such a model as its adapter alone."""
+    client(steps.push, "prefix", folders["prefix"], "org/adapted", token=TOKEN)
+    expected = client(adapted, folders["prefix"], "org/adapted")
+    assert {"model.safetensors", "adapter_config.json", "adapter_model.safetensors"} <= set(hub.files("org/adapted"))
+    assert client(with_adapter, "org/adapted", str(tmp_path)) == expected
+    client(steps.push, "clippo", folders["clippo"], "org/adapted", token=TOKEN)
+    assert not [name for name in hub.files("org/adapted") if name.startswith("adapter")]
+
+
+def adapted(folder: Path, repo_id: str) -> Any:
+    import torch
+    from peft import LoraConfig
+
+    model, processor = steps.loaded("prefix", folder)
+    model.add_adapter(
+        LoraConfig(r=2, target_modules=["c_attn"], modules_to_save=["projector"], fan_in_fan_out=True),
+    )
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.ones_(weight)
+    model.push_to_hub(repo_id, token=TOKEN)
+    return steps.answered("prefix", model.eval(), processor)
+
+
+def with_adapter(repo_id: str, cache: str) -> Any:
+    model, processor = steps.loaded("prefix", repo_id, cache_dir=cache)
+    model.load_adapter(repo_id)
+    return steps.answered("prefix", model.eval(), processor)
+
+
+def test_what_would_be_left_out_is_named_and_nothing_is_pushed(
+    client: HubClient, hub: SmallHub, folders: dict[str, Path]
+) -> None:
+    refusal = client.refusal(steps.push, "clippo", folders["clippo"], "org/lost", variant="fp16", token=TOKEN)
+    assert refusal.startswith("SharingError: Nothing was pushed to 'org/lost': model.fp16.safetensors would be left")
+    assert "org/lost" not in hub.repositories
+
+
+def test_a_folder_with_nothing_in_it_makes_no_repository(client: HubClient, hub: SmallHub, tmp_path: Path) -> None:
+    refusal = client.refusal(folder_pushed, tmp_path / "nowhere", "org/nothing")
+    assert refusal == f"ModelNotFoundError: {tmp_path / 'nowhere'} holds nothing to push. " + (
+        "Name a folder that save_pretrained wrote."
+    )
+    assert "org/nothing" not in hub.repositories
+
+
+def test_a_model_of_somebody_elses_class_gets_no_auto_map(client: HubClient, hub: SmallHub, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    client(folder_pushed, tmp_path, "org/other-class")
+    assert set(hub.files("org/other-class")) == {"config.json", ".gitattributes"}
+
+
+def folder_pushed(folder: Path, repo_id: str) -> None:
+    from linmap.sharing import push_folder
+
+    push_folder(folder, repo_id, token=TOKEN)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PhobertTokenizer",
+        "GPTNeoXJapaneseTokenizer",
+        "RoCBertTokenizer",
+        "LukeTokenizer",
+        "XLMRobertaTokenizer",
+        "T5Tokenizer",
+        "LlamaTokenizer",
+        "GPT2Tokenizer",
+        "BertTokenizer",
+    ],
+)
+def test_every_file_that_a_tokenizer_of_transformers_is_made_of_is_pushed_and_fetched(
+    name: str, tmp_path: Path
+) -> None:
+    import transformers
+
+    files = set(getattr(transformers, name).vocab_files_names.values())
+    for file in files:
+        (tmp_path / file).touch()
+    assert set(contents(tmp_path)) == files
+    assert all(any(fnmatch(file, pattern) for pattern in PROCESSOR_FILES) for file in files)

@@ -58,12 +58,16 @@ def push(
 
     quiet_libraries()
     no_bars_off_terminals()
+    from linmap.decap.memory import SupportMemory
+    from linmap.decap.parts import MEMORY_FOLDER
     from linmap.sharing import push_folder
     from linmap.sharing.contents import left_out
     from linmap.sharing.whole import require_whole
 
     folder = directory.expanduser()
     require_whole(folder)
+    if (folder / MEMORY_FOLDER).is_dir():
+        SupportMemory.from_pretrained(folder / MEMORY_FOLDER)  # no shard of it is missing
     stays = left_out(folder)
     if stays:
         sys.stderr.write(f"linmap: not uploaded: {', '.join(stays)}\n")

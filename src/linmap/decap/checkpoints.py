@@ -263,7 +263,7 @@ class DeCapCheckpoints(SharedModel):
             super().save_pretrained(directory, state_dict=state_dict, **kwargs)
         finally:
             self.config.checkpoint_contents = contents
-        if include_backbones and not self.config.train_decoder:
+        if include_backbones and not self.config.train_decoder and not self.holds_adapter:
             savable(self.decoder).save_pretrained(directory / DECODER_FOLDER)
         if include_backbones and self.dual_encoder is not None:
             self.dual_encoder.save_pretrained(directory / DUAL_ENCODER_FOLDER, include_backbones=True)

@@ -254,7 +254,7 @@ class PrefixCheckpoints(SharedModel):
             super().save_pretrained(directory, state_dict=state_dict, **kwargs)
         finally:
             self.config.checkpoint_contents = contents
-        if include_backbones:
+        if include_backbones and not self.holds_adapter:
             if self.encoder is not None and not self.config.trained_encoder:
                 self.encoder.save_pretrained(directory / ENCODER_FOLDER)
             savable(self.language_model).save_pretrained(directory / LANGUAGE_MODEL_FOLDER)
@@ -286,7 +286,7 @@ class PrefixCheckpoints(SharedModel):
 
     def _require_frozen(self) -> None:
         """A checkpoint of the projection alone would lose what else learns; an adapter is saved by itself."""
-        if getattr(self, "_hf_peft_config_loaded", False):
+        if self.holds_adapter:
             return
         for name in ("encoder", "language_model"):
             part = getattr(self, name)
@@ -302,7 +302,7 @@ class PrefixCheckpoints(SharedModel):
 
     def _require_unchanged(self) -> None:
         """A checkpoint of the projection alone names the frozen parts, so they must be what was loaded by that name."""
-        if getattr(self, "_hf_peft_config_loaded", False):
+        if self.holds_adapter:
             return
         for name, as_loaded in self._as_loaded.items():
             record = (self.config.backbones or {}).get(name)

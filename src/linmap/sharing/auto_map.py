@@ -8,6 +8,8 @@ from typing import Any
 
 from transformers.utils import CONFIG_NAME, PROCESSOR_NAME
 
+from linmap.errors import ModelNotFoundError, first_line
+
 __all__ = ["MODULE", "with_auto_map"]
 
 MODULE = "linmap_model"
@@ -34,14 +36,18 @@ def with_auto_map(directory: Path) -> dict[str, bytes]:
         directory: What `save_pretrained` wrote.
 
     Returns:
-        Contents by path; nothing for a folder without these files.
+        Contents by path; nothing for a folder without these files, or with those of classes that are not linmap's.
+
+    Raises:
+        ModelNotFoundError: One of the files is damaged.
     """
     changed: dict[str, bytes] = {}
     for name, classes_of in ((CONFIG_NAME, _model_classes), (PROCESSOR_NAME, _processor_classes)):
         if (directory / name).is_file():
-            facts = json.loads((directory / name).read_text(encoding="utf-8"))
-            facts["auto_map"] = {auto: f"{MODULE}.{ours}" for auto, ours in classes_of(facts).items()}
-            changed[name] = (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()
+            facts = _read(directory / name)
+            if found := classes_of(facts):
+                facts["auto_map"] = {auto: f"{MODULE}.{ours}" for auto, ours in found.items()}
+                changed[name] = (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()
     if changed:
         changed[f"{MODULE}.py"] = CODE.encode()
     return changed
@@ -51,7 +57,9 @@ def _model_classes(config: dict[str, Any]) -> dict[str, str]:
     """The Auto classes that give this configuration and this model, as linmap registered them."""
     from transformers.models.auto import CONFIG_MAPPING, modeling_auto
 
-    config_class = CONFIG_MAPPING[config["model_type"]]
+    config_class = CONFIG_MAPPING.get(str(config.get("model_type")), None)
+    if config_class is None or not _is_ours(config_class.__name__):
+        return {}
     found = {"AutoConfig": config_class.__name__}
     for name, auto in sorted(vars(modeling_auto).items()):
         mapping = getattr(auto, "_model_mapping", None) if name.startswith("AutoModel") else None
@@ -63,4 +71,18 @@ def _model_classes(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _processor_classes(processor: dict[str, Any]) -> dict[str, str]:
-    return {"AutoProcessor": processor["processor_class"]}
+    name = str(processor.get("processor_class"))
+    return {"AutoProcessor": name} if _is_ours(name) else {}
+
+
+def _is_ours(name: str) -> bool:
+    import linmap  # the classes that the module in the repository will find
+
+    return name in linmap.__all__
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, RecursionError, TypeError, ValueError) as error:
+        raise ModelNotFoundError(f"{file} is damaged: {first_line(error)}. Save it again.") from error

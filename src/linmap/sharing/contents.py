@@ -11,15 +11,16 @@ from transformers.utils import PROCESSOR_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEI
 __all__ = ["contents", "left_out", "leftovers"]
 
 _WEIGHTS = r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json"
+_ADAPTER = r"adapter_config\.json|adapter_model(-\d{5}-of-\d{5})?\.safetensors|adapter_model\.safetensors\.index\.json"
 _PART = rf"config\.json|generation_config\.json|{_WEIGHTS}"
 _MODEL = re.compile(
-    rf"{_PART}|(encoder|language_model|decoder|dual_encoder)/({_PART}|README\.md)"
+    rf"{_PART}|{_ADAPTER}|(encoder|language_model|decoder|dual_encoder)/({_PART}|README\.md)"
     r"|memory/(memory\.json|(latents|captions)-\d+\.safetensors)"
 )
 _PROCESSOR = re.compile(
     r"processor_config\.json|preprocessor_config\.json|chat_template\.jinja|additional_chat_templates/[\w.-]+\.jinja"
     r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.json|vocab\.txt"
-    r"|merges\.txt|[\w.-]+\.model"
+    r"|merges\.txt|bpe\.codes|[\w.-]+\.model|(emoji|entity_vocab|word_shape|word_pronunciation)\.json"
 )
 _RUN = re.compile(r"recipe\.yaml|training_log\.json|(loss|recall|cider_d)\.png")
 _BESIDE = re.compile(r"README\.md|(LICENSE|NOTICE)[\w.-]*")

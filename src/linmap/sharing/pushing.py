@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils import CONFIG_NAME
 
 from linmap.cards.card import CARD_FILE
-from linmap.errors import LinmapError, SharingError
+from linmap.errors import LinmapError, ModelNotFoundError, SharingError
 from linmap.sharing.auto_map import with_auto_map
 from linmap.sharing.card import card_to_upload
 from linmap.sharing.contents import contents, leftovers
@@ -58,10 +58,13 @@ def push_folder(
         The commit: a str, its URL, with `oid` and, of a pull request, `pr_url`.
 
     Raises:
+        ModelNotFoundError: There is nothing of linmap in the folder, or its configuration is damaged.
         SharingError: The Hub or the network refuses, or `private=True` was asked of a public repository.
     """
     directory = Path(directory)
     paths = contents(directory)
+    if not paths:
+        raise ModelNotFoundError(f"{directory} holds nothing to push. Name a folder that save_pretrained wrote.")
     changed = with_auto_map(directory)
     api = HfApi(token=token)
     _warn_of_private_parts(directory)

@@ -12,8 +12,9 @@ from transformers.utils import PROCESSOR_NAME
 
 from linmap.cards import write_model_card
 from linmap.cards.card import CARD_FILE
-from linmap.errors import ModelNotFoundError
+from linmap.errors import ModelNotFoundError, SharingError
 from linmap.sharing.card import is_draft
+from linmap.sharing.contents import left_out
 from linmap.sharing.pushing import push_folder
 from linmap.weights.loading_arguments import HUB_ARGUMENTS
 from linmap.weights.repositories import PROCESSOR_FILES, checkpoint_directory
@@ -58,10 +59,16 @@ class SharedOnHub:
             The commit, which is its URL.
 
         Raises:
-            SharingError: The Hub or the network refuses; nothing is then committed.
+            SharingError: The Hub or the network refuses, or something that was saved would be left out; nothing is then
+                committed.
         """
         with tempfile.TemporaryDirectory() as directory:
             self._save_to_share(directory, **kwargs)
+            if lost := left_out(Path(directory)):
+                raise SharingError(
+                    f"Nothing was pushed to {repo_id!r}: {', '.join(lost)} would be left out, which no from_pretrained "
+                    "of linmap reads. Save without the arguments that ask for it, or push a folder with hf upload."
+                )
             return push_folder(
                 directory,
                 repo_id,
@@ -173,6 +180,11 @@ class SharedModel(SharedOnHub, PreTrainedModel):
         if include_backbones is not None:
             kwargs["include_backbones"] = include_backbones
         return super().push_to_hub(repo_id, processor=processor, **kwargs)
+
+    @property
+    def holds_adapter(self) -> bool:
+        """Whether `add_adapter` or `load_adapter` put one into the model: transformers then saves that alone."""
+        return bool(getattr(self, "_hf_peft_config_loaded", False))
 
     def _save_to_share(self, directory: str, *, processor: ProcessorMixin | None = None, **kwargs: Any) -> None:
         self.save_pretrained(directory, **kwargs)

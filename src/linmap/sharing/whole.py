@@ -55,12 +55,24 @@ def require_whole(directory: Path) -> SharedConfig:
     for path in contents(directory):
         if path.endswith(".safetensors"):
             _require_readable(directory / path)
+        elif path.endswith(SAFE_WEIGHTS_INDEX_NAME):
+            _require_shards(directory / path)
     if not (directory / PROCESSOR_NAME).is_file():
         raise ModelNotFoundError(
             f"{directory} holds a model without its processor ({PROCESSOR_NAME}). Save it there too: "
             f"processor.save_pretrained({str(directory)!r})."
         )
     return config
+
+
+def _require_shards(index: Path) -> None:
+    try:
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise ModelNotFoundError(f"{index} is damaged: {first_line(error)}. Save the model again.") from error
+    missing = sorted(name for name in named if not (index.parent / name).is_file())
+    if missing:
+        raise ModelNotFoundError(f"{index.parent} lacks {missing[0]}, which its index names. Save the model again.")
 
 
 def _require_readable(weights: Path) -> None:

@@ -15,7 +15,7 @@ from linmap.weights.hub_refusals import REFUSALS, in_words
 
 __all__ = ["PROCESSOR_FILES", "checkpoint_directory"]
 
-PROCESSOR_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+PROCESSOR_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.codes")
 CHECKPOINT_FILES = ("*.safetensors", *PROCESSOR_FILES, "README.md")
 NOT_OF_THE_MODEL = ("checkpoint-*", "last-checkpoint/*")
 """Checkpoints of a run that Trainer may have put beside the model."""
