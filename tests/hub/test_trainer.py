@@ -76,6 +76,18 @@ def test_the_trainer_keeps_a_card_that_was_edited_on_the_hub(
     assert hub.repositories["org/again"].messages[-1] == "End of training"
 
 
+def test_a_card_that_was_edited_in_the_folder_of_the_run_outlives_its_checkpoints(
+    hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / CARD).write_text("# Mine\n", encoding="utf-8")
+    client(trained, "ours", folders["sentences"], tmp_path / "run", "org/own-card")
+    assert (tmp_path / "run" / CARD).read_text(encoding="utf-8") == "# Mine\n"
+    assert {files[CARD] for files in hub.repositories["org/own-card"].commits.values() if CARD in files} == {
+        b"# Mine\n"
+    }
+
+
 def test_checkpoints_go_up_where_the_settings_say_so(
     hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from transformers.modelcard import extract_hyperparameters_from_trainer
 from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress
 
+from linmap.cards.card import CARD_FILE
 from linmap.sharing.contents import contents
 from linmap.sharing.pushing import push_folder, refusals, require_private
 from linmap.sharing.shared import SharedModel
@@ -129,7 +130,8 @@ class SharingTrainer(Trainer):
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """While training goes on: the checkpoint's model, and the checkpoint itself where `hub_strategy` wants it."""
-        if self._shared_model is None:
+        model = self._shared_model
+        if model is None:
             super()._push_from_checkpoint(checkpoint_folder)
             return
         if not self.is_world_process_zero() or self.args.hub_strategy == HubStrategy.END:
@@ -140,23 +142,26 @@ class SharingTrainer(Trainer):
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         checkpoint = Path(checkpoint_folder)
         for path in contents(checkpoint):  # copied: the checkpoint may be gone before it is uploaded
-            (self._output / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(checkpoint / path, self._output / path)
+            if path != CARD_FILE:
+                (self._output / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(checkpoint / path, self._output / path)
+        model.write_card(self._output)
         when = f"Training in progress, step {self.state.global_step}"
         jobs: list[Future[Any]] = [self._push(when, None, None)]
-        jobs[0].add_done_callback(_say_if_refused)
         if self.args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             last = self.args.hub_strategy == HubStrategy.CHECKPOINT
             jobs.append(
-                HfApi(token=self.args.hub_token).upload_folder(
+                _UPLOADS.submit(
+                    HfApi(token=self.args.hub_token).upload_folder,
                     repo_id=str(self.hub_model_id),
                     folder_path=checkpoint,
                     path_in_repo="last-checkpoint" if last else checkpoint.name,
                     commit_message=f"{when}, checkpoint",
                     revision=self.args.hub_revision,
-                    run_as_future=True,
                 )
             )
+        for job in jobs:
+            job.add_done_callback(_say_if_refused)
         pushes: Any = [*(under_way.jobs if under_way is not None else []), *jobs]
         self.push_in_progress = PushInProgress(pushes)  # type: ignore[assignment]  # declared None
 
@@ -180,7 +185,7 @@ class SharingTrainer(Trainer):
         )
 
 
-def _say_if_refused(push: Future[CommitInfo]) -> None:
+def _say_if_refused(push: Future[Any]) -> None:
     """The run goes on: its checkpoints are here, and the next push brings all."""
     if (error := push.exception()) is not None:
         logger.warning("A checkpoint was not shared: %s", error)
