@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,29 @@ def test_every_file_that_a_tokenizer_of_transformers_is_made_of_is_pushed_and_fe
         (tmp_path / file).touch()
     assert set(contents(tmp_path)) == files
     assert all(any(fnmatch(file, pattern) for pattern in PROCESSOR_FILES) for file in files)
+
+
+def test_a_private_clip_of_transformers_is_loaded_with_the_token_and_into_the_cache_that_were_named(
+    hub: SmallHub, client: HubClient, text_encoder_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    client(uploaded, text_encoder_dir("clip"), "org/clip")
+    commit = hub.repositories["org/clip"].branches["main"]
+    records = client(recorded_towers, "org/clip", token=TOKEN, cache_dir=str(tmp_path))
+    assert records == {"image_encoder": ("hf:org/clip", commit), "text_encoder": ("hf:org/clip", commit)}
+
+
+def uploaded(folder: Path, repo_id: str) -> None:
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=TOKEN)
+    api.create_repo(repo_id, private=True)
+    api.upload_folder(repo_id=repo_id, folder_path=folder)
+
+
+def recorded_towers(name: str, **hub: Any) -> dict[str, tuple[str, str]]:
+    import torch
+
+    model, processor = steps.loaded("dual", name, **hub)
+    texts = processor(text=steps.TEXTS, return_tensors="pt")
+    assert torch.isfinite(model.get_text_features(**texts)).all()
+    return {part: (record["name"], record["revision"]) for part, record in model.config.backbones.items()}

@@ -149,7 +149,12 @@ class DualCheckpoints(SharedModel):
 
     @classmethod
     def from_transformers(
-        cls, model: str | Path | PreTrainedModel, *, revision: str | None = None, trained_towers: Sequence[str] = ()
+        cls,
+        model: str | Path | PreTrainedModel,
+        *,
+        revision: str | None = None,
+        trained_towers: Sequence[str] = (),
+        **hub: Any,
     ) -> Self:
         """A CLIP or SigLIP model of transformers, with the same embeddings and logits.
 
@@ -157,12 +162,13 @@ class DualCheckpoints(SharedModel):
             model: Hub id, directory, or the model itself.
             revision: Commit, tag or branch on the Hub.
             trained_towers: See `DualEncoderConfig`.
+            **hub: `token`, `cache_dir`, `force_download`, `local_files_only`.
 
         Raises:
             EncoderError: It is no model of two towers of that kind.
             WeightsUnavailableError: It cannot be had here, or lacks some of its weights.
         """
-        return cls._from_pair(pretrained.transformers_pair(model, revision), trained_towers)
+        return cls._from_pair(pretrained.transformers_pair(model, revision, **hub), trained_towers)
 
     @classmethod
     def _from_pair(cls, pair: pretrained.PretrainedPair, trained_towers: Sequence[str]) -> Self:
@@ -244,7 +250,9 @@ class DualCheckpoints(SharedModel):
                 )
             local = Path(pretrained_model_name_or_path).is_dir()
             where = directory if local or subfolder else pretrained_model_name_or_path
-            model = cls.from_transformers(str(where), revision=None if local or subfolder else hub.get("revision"))
+            pinned = {**hub, "revision": directory.name, "force_download": False}  # the commit that was fetched
+            pinned = {} if local or subfolder else pinned
+            model = cls.from_transformers(str(where), **pinned)
         else:
             config = config or DualEncoderConfig.from_pretrained(directory)
             model = cls(

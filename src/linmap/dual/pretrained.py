@@ -152,12 +152,13 @@ def _has_quick_gelu(model: nn.Module) -> bool:
     return any(isinstance(module, QuickGELU) for module in model.modules())
 
 
-def transformers_pair(model: str | Path | PreTrainedModel, revision: str | None = None) -> PretrainedPair:
+def transformers_pair(model: str | Path | PreTrainedModel, revision: str | None = None, **hub: Any) -> PretrainedPair:
     """The parts of a CLIP or SigLIP model of transformers.
 
     Args:
         model: Hub id, directory, or the model itself, of which nothing is recorded about where it came from.
         revision: Commit, tag or branch on the Hub.
+        **hub: As for `hub_file`.
     """
     if isinstance(model, PreTrainedModel):
         _require_two_towers(model.config, type(model).__name__)
@@ -165,14 +166,14 @@ def transformers_pair(model: str | Path | PreTrainedModel, revision: str | None 
         unnamed = Fingerprint(name="", library="transformers", id=type(model).__name__)
         return _transformers_parts(model, EncoderName("hf", type(model).__name__), unnamed, {}, None)
     name = EncoderName("hf", str(model).removeprefix("hf:"))
-    directory, commit = model_directory(name, revision)
+    directory, commit = model_directory(name, revision, **hub)
     config = read_configuration(name, directory)
     _require_two_towers(config, str(name))
-    weights = weight_file(name, directory, commit)
+    weights = weight_file(name, directory, commit, **hub)
     whole, _ = load_whole(name, directory, config)
-    facts = facts_of(name, directory, commit) | {"file": weights.name, "sha256": sha256_of_weights(weights)}
-    preprocessing = _preprocessing(name, directory, commit)
-    tokenizer = tokenizer_beside(name, directory, commit)
+    facts = facts_of(name, directory, commit, **hub) | {"file": weights.name, "sha256": sha256_of_weights(weights)}
+    preprocessing = _preprocessing(name, directory, commit, **hub)
+    tokenizer = tokenizer_beside(name, directory, commit, **hub)
     return _transformers_parts(whole, name, Fingerprint(**facts), preprocessing, tokenizer)
 
 
@@ -221,12 +222,12 @@ def _transformers_parts(
     )
 
 
-def _preprocessing(name: EncoderName, directory: Path, commit: str | None) -> dict[str, Any]:
+def _preprocessing(name: EncoderName, directory: Path, commit: str | None, **hub: Any) -> dict[str, Any]:
     """The image processor beside the weights; without one, whoever wants to see photos is told so."""
     files = ("preprocessor_config.json", "processor_config.json")
     if commit is not None:
         try:
-            hub_file(name.id, files, commit)
+            hub_file(name.id, files, commit, **hub)
         except WeightsUnavailableError:
             return {}
     if not any((directory / file).is_file() for file in files):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase
+from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME
 
 from linmap import encoders, text_encoders
 from linmap.data.pictures import NoImageProcessor, pictures_in_order
@@ -41,6 +42,7 @@ class DualEncoderProcessor(SharedProcessor):
     """
 
     attributes = ["image_processor", "tokenizer"]  # noqa: RUF012 (as transformers declares it)
+    found_by = (PROCESSOR_NAME, IMAGE_PROCESSOR_NAME)  # the second: of a CLIP or SigLIP model of transformers
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None, **kwargs: Any) -> None:
         super().__init__(image_processor or NoImageProcessor(), tokenizer, **kwargs)

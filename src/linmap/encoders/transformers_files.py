@@ -34,8 +34,8 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 LOCAL = ("_name_or_path", "architectures", "dtype", "transformers_version")  # of a config: says where, not what
 
 
-def model_directory(name: EncoderName, revision: str | None) -> tuple[Path, str | None]:
-    """The directory with the configuration, and the commit if the name is one on the hub."""
+def model_directory(name: EncoderName, revision: str | None, **hub: Any) -> tuple[Path, str | None]:
+    """The directory with the configuration, and the commit if the name is one on the hub; `hub` as for `hub_file`."""
     local = Path(name.id).expanduser()
     if local.is_dir():
         if not (local / "config.json").is_file():
@@ -43,7 +43,7 @@ def model_directory(name: EncoderName, revision: str | None) -> tuple[Path, str 
         return local.resolve(), None
     if re.match(r"[./~]", name.id) or name.id.count("/") > 1:
         raise EncoderError(f"There is no directory {name.id!r}. Write hf:DIR or hf:OWNER/REPOSITORY.")
-    config = hub_file(name.id, ["config.json"], revision)
+    config = hub_file(name.id, ["config.json"], revision, **hub)
     return config.parent, commit_of(config)
 
 
@@ -62,7 +62,7 @@ def read_configuration(name: EncoderName, directory: Path) -> PreTrainedConfig:
     return AutoConfig.from_pretrained(directory)
 
 
-def facts_of(name: EncoderName, directory: Path, commit: str | None) -> dict[str, Any]:
+def facts_of(name: EncoderName, directory: Path, commit: str | None, **hub: Any) -> dict[str, Any]:
     """What a `Fingerprint` says of a model beside its weight file."""
     local = Path(name.id).expanduser().is_dir()
     return {
@@ -70,7 +70,7 @@ def facts_of(name: EncoderName, directory: Path, commit: str | None) -> dict[str
         "library": "transformers",
         "id": directory.name if local else name.id,
         "revision": commit,
-        "license": license_in(directory / "README.md") if local else hub_license(name.id, commit),
+        "license": license_in(directory / "README.md") if local else hub_license(name.id, commit, **hub),
     }
 
 
@@ -98,7 +98,7 @@ def portable(config: PreTrainedConfig) -> dict[str, Any]:
     return {key: value for key, value in json.loads(config.to_json_string(False)).items() if key not in LOCAL}
 
 
-def weight_file(name: EncoderName, directory: Path, commit: str | None) -> Path:
+def weight_file(name: EncoderName, directory: Path, commit: str | None, **hub: Any) -> Path:
     """The weight file in the directory; with a commit it is fetched there first, shards included."""
     if commit is None:
         for file in WEIGHTS:
@@ -107,10 +107,10 @@ def weight_file(name: EncoderName, directory: Path, commit: str | None) -> Path:
         raise WeightsUnavailableError(
             f"The directory {name.id!r} holds no weights. It needs one of: {', '.join(WEIGHTS)}."
         )
-    weights = hub_file(name.id, WEIGHTS, commit)
+    weights = hub_file(name.id, WEIGHTS, commit, **hub)
     if weights.name.endswith(".index.json"):
         for shard in sorted(set(json.loads(weights.read_text(encoding="utf-8"))["weight_map"].values())):
-            hub_file(name.id, [shard], commit)
+            hub_file(name.id, [shard], commit, **hub)
     return weights
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from huggingface_hub import CommitInfo
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
@@ -113,6 +113,9 @@ class SharedConfig(SharedOnHub, PreTrainedConfig):
 class SharedProcessor(SharedOnHub, ProcessorMixin):
     """A processor of ours."""
 
+    found_by: ClassVar[tuple[str, ...]] = (PROCESSOR_NAME,)
+    """The files of which one says that there is such a processor."""
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Self:  # type: ignore[override]
         """Loads a processor from a directory or the Hub; the weights beside it are not fetched.
@@ -130,7 +133,7 @@ class SharedProcessor(SharedOnHub, ProcessorMixin):
         directory = checkpoint_directory(
             pretrained_model_name_or_path, subfolder=subfolder, files=PROCESSOR_FILES, **hub
         )
-        if not (directory / PROCESSOR_NAME).is_file():
+        if not any((directory / name).is_file() for name in cls.found_by):
             raise ModelNotFoundError(
                 f"{pretrained_model_name_or_path} holds no {PROCESSOR_NAME}, so there is no processor to load. Save it "
                 "beside the model: processor.save_pretrained(…), or processor.push_to_hub(…)."

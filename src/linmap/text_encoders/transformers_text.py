@@ -137,10 +137,10 @@ def text_facts(
     )
 
 
-def tokenizer_beside(name: EncoderName, directory: Path, commit: str | None) -> Any:
+def tokenizer_beside(name: EncoderName, directory: Path, commit: str | None, **hub: Any) -> Any:
     """The tokenizer that lies beside the weights; None where there is none."""
     try:
-        return AutoTokenizer.from_pretrained(name.id if commit else directory, revision=commit)
+        return AutoTokenizer.from_pretrained(name.id if commit else directory, revision=commit, **hub)
     except (OSError, ValueError, KeyError):
         return None  # weights without a tokenizer, which is an error only where one is needed
 

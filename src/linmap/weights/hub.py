@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
@@ -14,8 +15,14 @@ from linmap.weights.hub_refusals import REFUSALS, in_words
 __all__ = ["commit_of", "hub_file", "hub_license", "safetensors_first"]
 
 
-def hub_file(repo_id: str, files: Sequence[str], revision: str | None = None) -> Path:
+def hub_file(repo_id: str, files: Sequence[str], revision: str | None = None, **hub: Any) -> Path:
     """The first of `files` that the repository has, downloaded or from the hub's cache.
+
+    Args:
+        repo_id: Of the repository.
+        files: Names, the best first.
+        revision: Commit, tag or branch.
+        **hub: `token`, `cache_dir`, `force_download`, `local_files_only`.
 
     Raises:
         WeightsUnavailableError: The hub cannot be reached, the repository or revision is not there or closed to the
@@ -23,7 +30,7 @@ def hub_file(repo_id: str, files: Sequence[str], revision: str | None = None) ->
     """
     for file in files:
         try:
-            return Path(hf_hub_download(repo_id, file, revision=revision))
+            return Path(hf_hub_download(repo_id, file, revision=revision, **hub))
         except LocalEntryNotFoundError as error:
             raise WeightsUnavailableError(
                 f"Cannot reach the Hugging Face Hub for {file} of {repo_id!r}, and it is not in the cache. Connect and "
@@ -49,10 +56,16 @@ def commit_of(path: Path) -> str | None:
     return None
 
 
-def hub_license(repo_id: str, revision: str | None) -> str | None:
-    """The licence that the repository's card states, None where it has no card or the card says nothing."""
+def hub_license(repo_id: str, revision: str | None, **hub: Any) -> str | None:
+    """The licence that the repository's card states, None where it has no card or the card says nothing.
+
+    Args:
+        repo_id: Of the repository.
+        revision: Commit, tag or branch.
+        **hub: As for `hub_file`.
+    """
     try:
-        card = hf_hub_download(repo_id, "README.md", revision=revision)
+        card = hf_hub_download(repo_id, "README.md", revision=revision, **hub)
     except (EntryNotFoundError, HfHubHTTPError, OSError):
         return None  # no card, or none to be had just now: the licence is not known, the weights are
     return license_in(Path(card))
