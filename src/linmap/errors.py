@@ -68,9 +68,9 @@ def _revived(kind: type[LinmapError], words: tuple[object, ...], facts: dict[str
 class UnknownNameError(LinmapError, ValueError):
     """A word that is not among the known ones; the message suggests the closest and lists all."""
 
-    def __init__(self, what: str, name: str, known: Collection[str]) -> None:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+    def __init__(self, what: str, name: str, known: Collection[str], meant: Sequence[str] = ()) -> None:
+        close = meant or difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
         super().__init__(f"Unknown {what} {name!r}.{hint} Known: {', '.join(sorted(known))}.")
 
 

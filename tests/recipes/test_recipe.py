@@ -66,6 +66,8 @@ def test_a_number_without_a_point_is_a_number(tiny_recipe: Callable[..., dict[st
     ("override", "message"),
     [
         ("training.stepz=3", r"Unknown key in training 'stepz'\. Did you mean 'steps'\? Known: batch_size, "),
+        ("steps=3", r"Unknown key in the recipe 'steps'\. Did you mean 'training\.steps'\?"),
+        ("batch_size=3", r"Did you mean 'training\.batch_size' or 'evaluation\.batch_size'\?"),
         ("trainings.steps=3", r"Unknown key in the recipe 'trainings'\. Did you mean 'training'\?"),
         ("model.features=girds", r"Unknown model\.features 'girds'\. Did you mean 'grid'\? Known: grid, pooled\."),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from linmap.errors import OutputFolderError
+from linmap.errors import OutputFolderError, UnknownNameError
 from linmap.recipes import train
 from linmap.recipes.checkpoints import find_checkpoints, why_incomplete
 from linmap.recipes.outputs import OutputFolder
@@ -152,6 +152,24 @@ def test_a_folder_that_holds_a_run_is_not_overwritten_unasked(whole: Path, cut: 
         train(recipe, whole)
     with pytest.raises(OutputFolderError, match=r"holds a run that was cut off: --resume goes on with it\."):
         train(recipe, cut)
+
+
+def test_a_run_that_is_refused_before_it_began_leaves_no_run_behind(tiny_recipe: RecipeMaker, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    wrong = recipe_from_dict(tiny_recipe(data={"train_split": "trian"}))
+    for overwrite in (False, False, True):
+        with pytest.raises(UnknownNameError, match="Did you mean 'train'"):
+            train(wrong, output, overwrite=overwrite)
+    assert not list(output.iterdir())
+
+
+def test_a_run_that_is_refused_leaves_the_run_that_was_there(cut: Path, recipe: Recipe, tmp_path: Path) -> None:
+    early = tmp_path / "early"
+    early.mkdir()
+    shutil.copy(cut / "recipe.yaml", early)
+    with pytest.raises(OutputFolderError, match="cut off"):
+        train(recipe, early)
+    assert (early / "recipe.yaml").is_file()
 
 
 def test_a_finished_run_has_nothing_to_resume(whole: Path, recipe: Recipe, caplog: pytest.LogCaptureFixture) -> None:

@@ -76,7 +76,7 @@ def push(
         repository,
         commit_message=message,
         private=private or None,
-        token=token,
+        token=token or None,
         revision=revision,
         create_pr=propose,
     )

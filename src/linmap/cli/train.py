@@ -53,6 +53,8 @@ def train(
 
       linmap train efficientnet-lite0-smollm2-135m --dry-run
 
+      linmap train efficientnet-lite0-smollm2-135m --set data.captions=captions.json --set data.images=photos/
+
       linmap train limber-clip-rn50x16 --dry-run --set lm=wheel:smollm2-135m-instruct
 
       linmap train linear-dual --output runs/dual --set data.captions=captions.json --set data.images=photos/

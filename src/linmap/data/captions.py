@@ -250,7 +250,10 @@ def caption_examples(captioned: Iterable[Captioned]) -> list[dict[str, Any]]:
 def _of_split(records: list[CaptionRecord], split: str, path: str | Path) -> list[CaptionRecord]:
     known = {record.split for record in records if record.split is not None}
     if not known:
-        raise CaptionDataError(f"{path} names no splits, so there is no {split!r} in it; leave the split out.")
+        raise CaptionDataError(
+            f"{path} names no splits, so there is no {split!r} in it; leave the split out (null in a recipe), or give "
+            'each record a "split".'
+        )
     if split not in known:
         raise UnknownNameError("split", split, known)
     return [record for record in records if record.split == split]

@@ -9,6 +9,7 @@ from linmap.recipes.clippo.schema import ClippoRecipe
 from linmap.recipes.decap.schema import DeCapRecipe
 from linmap.recipes.dual.schema import DualRecipe
 from linmap.recipes.launcher import process_count
+from linmap.recipes.outputs import OutputFolder
 from linmap.recipes.recipe import AnyRecipe
 
 __all__ = ["describe", "train"]
@@ -50,6 +51,11 @@ def train(recipe: AnyRecipe, output: str | Path, *, resume: bool = False, overwr
             "without a launcher; on several devices train the model with transformers.Trainer, whose losses take all "
             "processes into account."
         )
+    with OutputFolder(Path(output)).begun(overwrite=overwrite):
+        return _train(recipe, output, resume=resume, overwrite=overwrite)
+
+
+def _train(recipe: AnyRecipe, output: str | Path, *, resume: bool, overwrite: bool) -> Path:
     if isinstance(recipe, DualRecipe):
         from linmap.recipes.dual.training import train as train_dual
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -91,6 +93,18 @@ class OutputFolder:
             return recipe_to_yaml(load_recipe(kept)) == kept.read_text(encoding="utf-8")
         except LinmapError:
             return False
+
+    @contextmanager
+    def begun(self, *, overwrite: bool) -> Iterator[None]:
+        """A run in this folder; one that is refused before it has written more than its recipe leaves no run behind."""
+        held = self.holds_run and not overwrite
+        try:
+            yield
+        except LinmapError as error:
+            alone = self.path.is_dir() and [file.name for file in self.path.iterdir()] == [RECIPE_FILE]
+            if alone and not held and not isinstance(error, OutputFolderError):
+                (self.path / RECIPE_FILE).unlink(missing_ok=True)
+            raise
 
     def check(self, recipe: AnyRecipe, *, resume: bool, overwrite: bool) -> None:
         """Raises if `open` would, and changes nothing.

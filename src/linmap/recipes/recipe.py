@@ -151,8 +151,11 @@ def _build(kind: type[Section], content: Any, where: str) -> Section:
     hints = typing.get_type_hints(kind)
     for key in content:
         if key not in fields:
-            known = fields if where else [METHOD, *fields]
-            raise UnknownNameError(f"key in {where}" if where else "key in the recipe", str(key), known)
+            if where:
+                raise UnknownNameError(f"key in {where}", str(key), fields)
+            within = [name for name in fields if key in getattr(hints[name], "__dataclass_fields__", ())]
+            meant = [f"{section}.{key}" for section in within]
+            raise UnknownNameError("key in the recipe", str(key), [METHOD, *fields], meant)
     values: dict[str, Any] = {}
     for key, field in fields.items():
         dotted = f"{where}.{key}" if where else key
