@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gradio as gr
 import pytest
 from gradio.data_classes import ImageData
 from PIL import Image
@@ -11,11 +12,20 @@ from linmap.data.images import open_photo
 from linmap.errors import PhotoNotFoundError, UnreadableImageError
 
 
-def test_a_box_hands_a_file_on_as_it_is_whatever_it_holds(bad_photos):
+def test_a_box_hands_a_file_on_as_it_is_whatever_it_holds(bad_photos, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(bad_photos))
     box = photo_input()
     path = str(bad_photos / "text.jpg")
     assert box.preprocess(ImageData(path=path, orig_name="text.jpg")) == path
     assert box.preprocess(None) is None
+    assert box.preprocess(ImageData(path=None)) is None
+
+
+def test_a_box_opens_no_file_that_was_not_uploaded(photos, bad_photos, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(bad_photos))
+    for path in (photos / "a.jpg", bad_photos / ".." / photos.name / "a.jpg", bad_photos / "nowhere.jpg" / ".." / ".."):
+        with pytest.raises(gr.Error, match="the page opens no other file"):
+            photo_input().preprocess(ImageData(path=str(path)))
 
 
 def test_a_photo_keeps_its_name_and_its_bytes(photos):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from linmap.data.images import EncodedPhoto, open_photo
 from linmap.errors import LinmapError, PhotoNotFoundError, UnreadableImageError
@@ -82,4 +83,9 @@ def thumbnail(photo: EncodedPhoto) -> Any:
 
 
 def _path_of(payload: Any) -> str | None:
-    return None if payload is None else payload.path
+    if payload is None or payload.path is None:
+        return None
+    # Gradio looks only at files that a request marks as such, so a request without the mark would have any file read.
+    if not Path(payload.path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        raise gr.Error("A photo must be uploaded: the page opens no other file.", print_exception=False)
+    return str(payload.path)
