@@ -57,9 +57,10 @@ def _model_classes(config: dict[str, Any]) -> dict[str, str]:
     """The Auto classes that give this configuration and this model, as linmap registered them."""
     from transformers.models.auto import CONFIG_MAPPING, modeling_auto
 
-    config_class = CONFIG_MAPPING.get(str(config.get("model_type")), None)
-    if config_class is None or not _is_ours(config_class.__name__):
+    kind = str(config.get("model_type"))
+    if kind not in CONFIG_MAPPING or not _is_ours(CONFIG_MAPPING[kind].__name__):  # its `get` knows none of ours
         return {}
+    config_class = CONFIG_MAPPING[kind]
     found = {"AutoConfig": config_class.__name__}
     for name, auto in sorted(vars(modeling_auto).items()):
         mapping = getattr(auto, "_model_mapping", None) if name.startswith("AutoModel") else None
