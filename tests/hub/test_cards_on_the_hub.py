@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.hub import steps
 from tests.hub.conftest import TOKEN
@@ -92,3 +95,32 @@ def test_a_card_that_transformers_drafted_gives_way_and_ours_never_does(
 def tokenizer_pushed(family: str, source: Path, repo_id: str, **hub: Any) -> None:
     _, processor = steps.loaded(family, source)
     processor.tokenizer.push_to_hub(repo_id, **hub)  # of transformers: it writes a card into a repository without one
+
+
+@pytest.mark.parametrize("family", ["dual", "decap"])
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_model_as_it_was_loaded_takes_the_record_of_its_training_along_and_a_changed_one_does_not(
+    family: str, changed: bool, hub: SmallHub, client: HubClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    repo = f"org/recorded-{family}-{changed}"
+    run = shutil.copytree(folders[family], tmp_path / "run")
+    (run / "recipe.yaml").write_text("seed: 3", encoding="utf-8")
+    (run / "training_args.bin").write_bytes(b"0")
+    client(measured_and_pushed, family, run, repo, changed)
+    files = hub.files(repo)
+    assert ("recipe.yaml" in files, b"31.5" in files[CARD]) == (not changed, not changed)
+    assert f'from_pretrained("{repo}")'.encode() in files[CARD]
+    assert "training_args.bin" not in files
+
+
+def measured_and_pushed(family: str, run: Path, repo_id: str, changed: bool) -> None:
+    import torch
+
+    from linmap.cards import update_model_card
+
+    update_model_card(run, [SCORE])
+    model, processor = steps.loaded(family, run)
+    if changed:
+        with torch.no_grad():
+            next(weight for name, weight in model.named_parameters() if "proj" in name).mul_(2)
+    model.push_to_hub(repo_id, processor=processor, token=TOKEN)

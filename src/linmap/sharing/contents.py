@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import filecmp
 import re
+import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from transformers.utils import PROCESSOR_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-__all__ = ["contents", "left_out", "leftovers"]
+__all__ = ["bring_record", "contents", "left_out", "leftovers"]
 
 _WEIGHTS = r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json"
 _ADAPTER = r"adapter_config\.json|adapter_model(-\d{5}-of-\d{5})?\.safetensors|adapter_model\.safetensors\.index\.json"
@@ -61,6 +63,27 @@ def leftovers(there: Iterable[str], new: Collection[str]) -> list[str]:
     if PROCESSOR_NAME in new:
         gone.append(_PROCESSOR)
     return sorted(path for path in there if path not in new and any(kind.fullmatch(path) for kind in gone))
+
+
+def bring_record(source: Path, directory: Path) -> None:
+    """Copies the card of a model, its licence and the record of its training to where the same model was saved anew.
+
+    Args:
+        source: The folder it was loaded from.
+        directory: Where it was saved since. Nothing is copied where other weights lie, or more of them, or fewer: what
+            was said of the model, and measured, may then not hold any more.
+    """
+    weights, anew = (
+        [path for path in contents(folder) if path.endswith(".safetensors")] for folder in (source, directory)
+    )
+    if weights and weights == anew and all(_same(source / path, directory / path) for path in weights):
+        for path in contents(source):
+            if _RUN.fullmatch(path) or _BESIDE.fullmatch(path):
+                shutil.copyfile(source / path, directory / path)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return filecmp.cmp(one, other, shallow=False)
 
 
 def _files(directory: Path) -> list[str]:

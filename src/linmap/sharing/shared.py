@@ -14,7 +14,7 @@ from linmap.cards import write_model_card
 from linmap.cards.card import CARD_FILE
 from linmap.errors import ModelNotFoundError, SharingError
 from linmap.sharing.card import is_draft
-from linmap.sharing.contents import left_out
+from linmap.sharing.contents import bring_record, left_out
 from linmap.sharing.pushing import push_folder
 from linmap.weights.loading_arguments import HUB_ARGUMENTS
 from linmap.weights.repositories import PROCESSOR_FILES, checkpoint_directory
@@ -167,6 +167,8 @@ class SharedModel(SharedOnHub, PreTrainedModel):
     ) -> CommitInfo:
         """Uploads what `save_pretrained` writes, its card included, in one commit.
 
+        A model that was loaded from a folder and is as it was takes that folder's card and record of training along.
+
         Args:
             repo_id: `"organisation/name"`; made if it is not there.
             processor: The model's; with it one call shares all. It may as well be pushed by itself.
@@ -191,6 +193,8 @@ class SharedModel(SharedOnHub, PreTrainedModel):
 
     def _save_to_share(self, directory: str, *, processor: ProcessorMixin | None = None, **kwargs: Any) -> None:
         self.save_pretrained(directory, **kwargs)
+        if self.name_or_path and Path(self.name_or_path).is_dir():  # a new model has no name
+            bring_record(Path(self.name_or_path), Path(directory))
         if processor is not None:
             processor.save_pretrained(directory)
 
