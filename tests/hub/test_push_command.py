@@ -57,8 +57,12 @@ def test_a_model_that_names_a_folder_of_this_machine_is_pushed_with_a_warning(
     config |= {"checkpoint_contents": "learned"}
     config["backbones"]["dual_encoder"]["name"] = str(folders["dual"])
     (model / "config.json").write_text(json.dumps(config))
+    config |= {"trained_encoder": True}
+    config["backbones"]["encoder"] = {**config["backbones"]["dual_encoder"]}  # such a one lies in the checkpoint
+    (model / "config.json").write_text(json.dumps(config))
     said = client.linmap("push", str(model), "org/local-part", "--token", TOKEN)
     assert said.code == 0
+    assert "The encoder of this" not in said.err
     assert f"dual_encoder of this model is recorded as {folders['dual']}, which only this machine has" in said.err
 
 

@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils import CONFIG_NAME
 
 from linmap.cards.card import CARD_FILE
+from linmap.cards.facts import facts_of
 from linmap.errors import LinmapError, ModelNotFoundError, SharingError
 from linmap.sharing.auto_map import with_auto_map
 from linmap.sharing.card import card_to_upload
@@ -138,9 +139,9 @@ def _warn_of_private_parts(directory: Path) -> None:
     if not (directory / CONFIG_NAME).is_file():
         return
     config = json.loads((directory / CONFIG_NAME).read_text(encoding="utf-8"))
-    if config.get("checkpoint_contents") == "full":
-        return
-    for part, record in (config.get("backbones") or {}).items():
+    facts = facts_of(config)
+    outside = {} if facts["complete"] else {k: v for k, v in facts["backbones"].items() if k not in facts["trained"]}
+    for part, record in outside.items():
         name = str(record.get("name", "")).removeprefix("hf:")
         if name and Path(name).exists():
             logger.warning(
