@@ -163,6 +163,7 @@ def test_a_memory_is_loaded_from_the_repository_of_its_model(
     client(steps.push, "decap", folders["decap"], "org/memory", token=TOKEN)
     at = {"subfolder": "memory", "token": TOKEN, "cache_dir": str(tmp_path)}
     assert client(captions_of, "org/memory", **at) == ["a dog runs", "a cat sleeps", "two red balls"]
+    assert {path.parent.name for path in tmp_path.rglob("snapshots/**/*.safetensors")} == {"memory"}
 
 
 def captions_of(name: str, **hub: Any) -> list[str]:

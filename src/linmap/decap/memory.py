@@ -99,7 +99,9 @@ class SupportMemory:
             SupportMemoryError: There is no memory, it is not complete, or one of its files is missing or damaged.
             BackboneError: Neither a folder nor a repository that can be reached.
         """
-        directory = checkpoint_directory(name, subfolder=subfolder, **hub)
+        inside = f"{subfolder}/" if subfolder else ""
+        files = [f"{inside}{pattern}" for pattern in ("*.safetensors", "*.json")]  # and not the model around it
+        directory = checkpoint_directory(name, subfolder=subfolder, files=files, **hub)
         facts = memory_files.complete_facts(directory)
         if verify:
             memory_files.verify(directory)
