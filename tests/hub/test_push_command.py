@@ -135,6 +135,12 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
         assert f"{tmp_path / name} {found}. Name the folder that save_pretrained" in capsys.readouterr().err
 
 
+def test_an_empty_token_is_none(client: HubClient, folders: dict[str, Path]) -> None:
+    said = client.linmap("push", str(folders["dual"]), "org/new", "--token", "")
+    assert said.code == 2
+    assert "The Hub takes nothing from somebody without a token" in said.err
+
+
 @pytest.mark.weights
 def test_the_bundled_captioner_is_pushed_and_captions_by_its_name(
     hub: SmallHub, client: HubClient, repository: Path

@@ -311,3 +311,9 @@ def test_the_blind_recipe_learns_nothing_and_says_how_it_is_measured(tmp_path: P
 def test_what_does_not_go_together_is_named(tiny_recipe: RecipeMaker, sections: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipe_from_dict(tiny_recipe(**sections))
+
+
+def test_a_plan_of_a_dataset_asks_for_no_folder_of_photos(tiny_recipe: RecipeMaker) -> None:
+    named = {"captions": "nowhere/", "images": "nowhere-else/"}
+    assert "data.images nowhere-else/ is not here" in describe(recipe_from_dict(tiny_recipe(data=named)))
+    assert "data.images" not in describe(recipe_from_dict(tiny_recipe(data={**named, "format": "datasets"})))

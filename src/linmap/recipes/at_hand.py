@@ -13,7 +13,7 @@ from linmap.errors import CaptionDataError
 from linmap.recipes.assembly import read_splits
 from linmap.recipes.examples import CaptionExamples, caption_lengths
 from linmap.recipes.schema import Recipe
-from linmap.recipes.sections import STREAMED, CaptionedPhotosRecipe
+from linmap.recipes.sections import STORED, STREAMED, WITHOUT_FOLDER, CaptionedPhotosRecipe
 
 __all__ = ["Counted", "count", "lines_of_missing", "missing_captions", "missing_data"]
 
@@ -71,10 +71,10 @@ def missing_data(said: CaptionedPhotosRecipe) -> list[str]:
     """What a recipe of captioned photos names and this machine does not have, each with its key."""
     named = {
         "data.captions": said.captions,
-        "data.images": said.images,
         "data.validation_captions": said.validation_captions,
-        "data.validation_images": said.validation_images,
     }
+    if said.format == STORED or said.format not in WITHOUT_FOLDER:  # stored features may show pictures
+        named |= {"data.images": said.images, "data.validation_images": said.validation_images}
     return missing_captions({key: value for key, value in named.items() if value}, said.format)
 
 
