@@ -42,7 +42,6 @@ class Photo:
     path: Path
     captions: tuple[str, ...]
     flickr_id: str
-    coco_url: str
 
     @property
     def coco_id(self) -> str:
@@ -69,7 +68,7 @@ def photos_to_show(folder: Path) -> list[Photo]:
 
     Args:
         folder: `images/`, `captions.json` (a list of file and captions) and `licences.json` (by file: license_url,
-            flickr_url, coco_url).
+            flickr_url).
 
     Raises:
         SystemExit: The folder is not there.
@@ -79,7 +78,7 @@ def photos_to_show(folder: Path) -> list[Photo]:
     said = {record["file"]: record["captions"] for record in json.loads((folder / "captions.json").read_text())}
     licences = json.loads((folder / "licences.json").read_text())
     return [
-        Photo(folder / "images" / file, tuple(said[file]), _flickr_id(licence["flickr_url"]), licence["coco_url"])
+        Photo(folder / "images" / file, tuple(said[file]), _flickr_id(licence["flickr_url"]))
         for file, licence in licences.items()
         if licence["license_url"] == LICENCE
     ]

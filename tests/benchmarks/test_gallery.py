@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     for number, licence in ((7, LICENCE), (3, LICENCE.replace("by", "by-nc")), (5, LICENCE)):
         name = f"{number:012d}.jpg"
         Image.new("RGB", (640, 320), (number * 20, 0, 0)).save(tmp_path / "images" / name)
-        urls = {"flickr_url": f"http://farm1.staticflickr.com/1/99{number}_a_z.jpg", "coco_url": f"http://coco/{name}"}
+        urls = {"flickr_url": f"http://farm1.staticflickr.com/1/99{number}_a_z.jpg"}
         licences[name] = {"license_url": licence, **urls}
         captions.append({"file": name, "captions": [f"photo {number}.", "another"]})
     (tmp_path / "licences.json").write_text(json.dumps(licences))

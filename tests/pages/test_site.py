@@ -76,6 +76,12 @@ def test_no_page_names_a_script_style_or_picture_of_another_host(site):
         assert elsewhere == [], page.relative_to(site)
 
 
+def test_no_field_of_a_configuration_is_called_required(site):
+    page = (site / "api" / "prefix" / "index.html").read_text(encoding="utf-8").partition("<article")[2]
+    assert "projector_dropout" in page
+    assert not re.search(r"\brequired\b", page)
+
+
 def test_the_pictures_of_the_gallery_are_small(repository):
     pictures = list((repository / "docs" / "assets" / "gallery").glob("*.jpg"))
     assert len(pictures) >= 12
