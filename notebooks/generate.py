@@ -87,7 +87,8 @@ def _introduction(example: str, docstring: str) -> str:
     told = "\n\n".join(part for part in rest.split("\n\n") if not part.startswith("    "))
     made = f"*Made from [`examples/{example}.py`](../examples/{example}.py) by `python notebooks/generate.py`.*"
     needed = "In a checkout, after `python -m pip install .` and an installation of Jupyter."
-    return f"# {' '.join(title.split())}\n\n{told}\n\n{needed}\n\n{made}"
+    photos = "The photos are under CC BY 2.0: [whose they are](../examples/photos/LICENSES.md)."
+    return f"# {' '.join(title.split())}\n\n{told}\n\n{needed}\n\n{photos}\n\n{made}"
 
 
 def _settings(example: str, main: ast.FunctionDef, command_line: list[str]) -> str:
