@@ -28,8 +28,9 @@ def test_what_was_pushed_answers_as_before_from_an_empty_cache(
     assert commit["url"] == f"{hub.url}/{repo}/commit/{commit['oid']}"
     assert hub.repositories[repo].private
     pushed = client(steps.answers, family, repo, token=TOKEN, cache_dir=str(tmp_path))
-    assert pushed == steps.answers(family, folders[family])
-    assert pushed == client(steps.answers, family, repo, token=TOKEN, cache_dir=str(tmp_path), revision=commit["oid"])
+    assert steps.alike(pushed, steps.answers(family, folders[family]))
+    at = client(steps.answers, family, repo, token=TOKEN, cache_dir=str(tmp_path), revision=commit["oid"])
+    assert steps.alike(at, pushed)
 
 
 def names_in(folder: Path) -> set[str]:
@@ -131,10 +132,10 @@ def test_branches_and_pull_requests_leave_main_alone(
     assert hub.files("org/branches") == main
     assert proposed["pr_url"] == f"{hub.url}/org/branches/discussions/1"
     at = {"cache_dir": str(tmp_path), "token": False}
-    assert client(steps.answers, "sentences", "org/branches", revision="classifier", **at) == steps.answers(
-        "sentences", folders["sentences"]
-    )
-    assert client(steps.answers, "clippo", "org/branches", **at) == steps.answers("clippo", folders["clippo"])
+    branch = client(steps.answers, "sentences", "org/branches", revision="classifier", **at)
+    assert steps.alike(branch, steps.answers("sentences", folders["sentences"]))
+    merged = client(steps.answers, "clippo", "org/branches", **at)
+    assert steps.alike(merged, steps.answers("clippo", folders["clippo"]))
 
 
 def test_files_of_an_earlier_push_go_and_files_of_people_stay(
