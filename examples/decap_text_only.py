@@ -50,7 +50,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="where the model with its memory goes; default: nowhere")
     parser.add_argument("--quick", action="store_true", help="8 steps on 400 sentences")
     arguments = parser.parse_args()
-    torch.manual_seed(0)
 
     # 1. Sentences. Each stands in the text once; every twentieth is kept apart, to measure the loss on.
     if arguments.texts:
@@ -70,6 +69,7 @@ def main() -> None:
     latents, latents_apart = (embed_texts(dual.model, dual.processor, texts) for texts in (learned, kept_apart))
 
     # 3. A small decoder from scratch, whose vocabulary is learned from the text, behind one linear layer.
+    torch.manual_seed(0)
     tokenizer = train_tokenizer(learned, arguments.vocabulary)
     decoder = GPT2Config(n_layer=4, n_head=4, n_embd=256, n_positions=64)
     model = DeCapModel.from_backbones(arguments.dual_encoder, decoder, tokenizer=tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 
 import nbformat
@@ -31,6 +32,16 @@ def test_a_notebook_is_what_its_example_makes(name, generate, repository):
     assert [(cell.cell_type, cell.source) for cell in kept.cells] == [
         (cell.cell_type, cell.source) for cell in made.cells
     ], "the example has changed: python notebooks/generate.py"
+
+
+@pytest.mark.parametrize("name", ["train_linear_prefix", "decap_text_only"])
+def test_only_the_reading_of_the_command_line_is_left_out_of_a_notebook(name, repository):
+    source = (repository / "examples" / f"{name}.py").read_text(encoding="utf-8")
+    main = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "main")
+    first_step = source[: source.index("    # 1. ")].count("\n")
+    before = [ast.unparse(node) for node in main.body[1:] if node.lineno <= first_step]
+    assert before
+    assert [code for code in before if "parser" not in code] == []
 
 
 @pytest.mark.parametrize("name", ["train_linear_prefix", "decap_text_only"])
