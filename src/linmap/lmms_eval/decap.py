@@ -43,13 +43,7 @@ class DeCapLmm(LinmapLmm):
         batch_size: int | str = 1,
         **unknown: Any,
     ) -> None:
-        super().__init__(device, batch_size)
-        unknown.pop("max_batch_size", None)  # lmms-eval passes it to every model
-        if unknown:
-            raise EvaluationError(
-                f"model_args: no argument is called {', '.join(sorted(unknown))}. There are: pretrained, revision, "
-                "strategy, device, batch_size."
-            )
+        super().__init__(device, batch_size, **unknown)
         name = hub.default_decap() if pretrained == "default" else pretrained
         self.processor = DeCapProcessor.from_pretrained(name, revision=revision)
         self.model = DeCapModel.from_pretrained(name, revision=revision).eval()

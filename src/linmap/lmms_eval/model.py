@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,12 +26,22 @@ class LinmapLmm(lmms):
         device: Where the model runs: `cuda`, `cuda:1`, `cpu`, …; a CUDA device where there is one. Of several processes
             (`accelerate launch`) each has its own.
         batch_size: Requests at a time.
+        **unknown: What else stands in `model_args`.
+
+    Raises:
+        EvaluationError: An argument makes no sense, or there is none of that name.
     """
 
     is_simple = True
 
-    def __init__(self, device: str | None = None, batch_size: int | str = 1) -> None:
+    def __init__(self, device: str | None = None, batch_size: int | str = 1, **unknown: Any) -> None:
         super().__init__()
+        unknown.pop("max_batch_size", None)  # lmms-eval passes it to every model
+        if unknown:
+            known = [name for name in inspect.signature(type(self)).parameters if name != "unknown"]
+            raise EvaluationError(
+                f"model_args: no argument is called {', '.join(sorted(unknown))}. There are: {', '.join(known)}."
+            )
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
             raise EvaluationError(f"batch_size is {batch_size}; give a whole number from 1 on, it is not searched for.")
         self.batch_size = int(batch_size)

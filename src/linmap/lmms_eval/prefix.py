@@ -62,13 +62,7 @@ class LinearVisionPrefixLmm(LinmapLmm):
         batch_size: int | str = 1,
         **unknown: Any,
     ) -> None:
-        super().__init__(device, batch_size)
-        unknown.pop("max_batch_size", None)  # lmms-eval passes it to every model
-        if unknown:
-            raise EvaluationError(
-                f"model_args: no argument is called {', '.join(sorted(unknown))}. There are: pretrained, revision, "
-                "dtype, prompt, blind, device, batch_size."
-            )
+        super().__init__(device, batch_size, **unknown)
         name = hub.default_model() if pretrained == "default" else pretrained
         self.processor = LinearVisionPrefixProcessor.from_pretrained(name, revision=revision)
         self.model = LinearVisionPrefixModel.from_pretrained(name, revision=revision, dtype=dtype).eval()
