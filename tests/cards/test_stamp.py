@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard
 
 from linmap.cards import card_for_repository, is_untouched, model_card, update_model_card, write_model_card
 from linmap.cards.card import KINDS
-from linmap.cards.stamp import stamped
+from linmap.cards.stamp import stamped, with_tags
 
 PART = {"name": "gpt2", "library": "transformers", "id": "openai-community/gpt2", "license": "mit"}
 PARTS = {
@@ -47,6 +47,19 @@ def test_the_same_name_elsewhere_in_the_card_is_left():
     moved = card_for_repository(card_for_repository(card, "org/name"), "other/name")
     assert facts["command"] in moved
     assert facts["data"] in moved
+
+
+@KINDS_OF_CARDS
+def test_more_tags_stand_behind_those_of_the_card_and_nothing_else_changes(kind):
+    card = card_for_repository(_card(kind), "org/name")
+    tagged = with_tags(card, ["birds", "linmap"])
+    assert ModelCard(tagged).data.tags == [*ModelCard(card).data.tags, "birds"]
+    assert {*tagged.splitlines()[:-1]} == {*card.splitlines()[:-1], "- birds"}
+    assert ModelCard(tagged).text.splitlines()[:-1] == ModelCard(card).text.splitlines()[:-1]
+    assert is_untouched(tagged)
+    edited = card.replace("## Use", "## How we use it")
+    assert "## How we use it" in with_tags(edited, ["birds"])
+    assert not is_untouched(with_tags(edited, ["birds"]))
 
 
 @KINDS_OF_CARDS

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
+from linmap.cards import is_untouched
 from tests.hub import steps
 from tests.hub.conftest import TOKEN
 from tests.hub_server import HubClient, SmallHub
@@ -31,6 +33,14 @@ def test_a_card_that_a_person_edited_on_the_hub_stays(
     client(steps.push, "clippo", folders["clippo"], "org/edited", token=TOKEN)
     assert hub.files("org/edited")[CARD].decode() == text
     assert b'"clippo"' in hub.files("org/edited")["config.json"]
+
+
+def test_tags_that_are_asked_for_go_into_the_card(hub: SmallHub, client: HubClient, folders: dict[str, Path]) -> None:
+    client(steps.push, "clippo", folders["clippo"], "org/tagged", token=TOKEN, tags=["birds"])
+    card = hub.files("org/tagged")[CARD].decode()
+    assert {"linmap", "clippo", "birds"} <= set(ModelCard(card).data.tags or [])
+    assert 'from_pretrained("org/tagged")' in card
+    assert is_untouched(card)
 
 
 def test_new_scores_go_into_the_card_that_a_person_edited(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
-__all__ = ["FOLDER", "card_for_repository", "is_untouched", "repository_of", "stamped", "without_stamp"]
+from huggingface_hub import ModelCard
+
+__all__ = ["FOLDER", "card_for_repository", "is_untouched", "repository_of", "stamped", "with_tags", "without_stamp"]
 
 FOLDER = "path/to/this/folder"
 """What the snippets of a card in a folder call the model."""
@@ -68,6 +71,24 @@ def card_for_repository(text: str, repo_id: str) -> str:
     renamed = _USE.sub(lambda use: named.sub(lambda _: repo_id, use[0]), without_stamp(text))
     name = repo_id.rpartition("/")[2]
     return stamped(_INDEX_NAME.sub(lambda found: found[1] + name, renamed, count=1), repo_id)
+
+
+def with_tags(text: str, tags: Iterable[str]) -> str:
+    """The text of a card with more tags in its header, by which the Hub finds it; who edited it stays its author.
+
+    Example:
+        >>> print(with_tags("---\\ntags:\\n- clip\\n---\\n# Mine", ["clip", "birds"]))
+        ---
+        tags:
+        - clip
+        - birds
+        ---
+        # Mine
+    """
+    card = ModelCard(without_stamp(text))
+    header = card.data.to_dict()
+    card.data["tags"] = list(dict.fromkeys([*(header.get("tags") or ()), *tags]))
+    return stamped(str(card), repository_of(text)) if is_untouched(text) else str(card)
 
 
 def _digest(text: str) -> str:

@@ -12,6 +12,7 @@ from transformers.utils import PROCESSOR_NAME
 
 from linmap.cards import write_model_card
 from linmap.cards.card import CARD_FILE
+from linmap.cards.stamp import with_tags
 from linmap.errors import ModelNotFoundError, SharingError
 from linmap.sharing.card import is_draft
 from linmap.sharing.contents import bring_record, left_out
@@ -163,6 +164,7 @@ class SharedModel(SharedOnHub, PreTrainedModel):
         *,
         processor: ProcessorMixin | None = None,
         include_backbones: bool | None = None,
+        tags: str | list[str] | None = None,
         **kwargs: Any,
     ) -> CommitInfo:
         """Uploads what `save_pretrained` writes, its card included, in one commit.
@@ -173,6 +175,7 @@ class SharedModel(SharedOnHub, PreTrainedModel):
             repo_id: `"organisation/name"`; made if it is not there.
             processor: The model's; with it one call shares all. It may as well be pushed by itself.
             include_backbones: As in `save_pretrained`, of a model whose frozen parts may be left out.
+            tags: For the card, beside its own.
             **kwargs: `commit_message`, `commit_description`, `private`, `token`, `revision` (a branch) and `create_pr`
                 as in transformers; what else there is goes to `save_pretrained`.
 
@@ -184,17 +187,28 @@ class SharedModel(SharedOnHub, PreTrainedModel):
         """
         if include_backbones is not None:
             kwargs["include_backbones"] = include_backbones
-        return super().push_to_hub(repo_id, processor=processor, **kwargs)
+        return super().push_to_hub(repo_id, processor=processor, tags=tags, **kwargs)
 
     @property
     def holds_adapter(self) -> bool:
         """Whether `add_adapter` or `load_adapter` put one into the model: transformers then saves that alone."""
         return bool(getattr(self, "_hf_peft_config_loaded", False))
 
-    def _save_to_share(self, directory: str, *, processor: ProcessorMixin | None = None, **kwargs: Any) -> None:
+    def _save_to_share(
+        self,
+        directory: str,
+        *,
+        processor: ProcessorMixin | None = None,
+        tags: str | list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.save_pretrained(directory, **kwargs)
         if self.name_or_path and Path(self.name_or_path).is_dir():  # a new model has no name
             bring_record(Path(self.name_or_path), Path(directory))
+        if tags:
+            card = Path(directory) / CARD_FILE
+            more = [tags] if isinstance(tags, str) else tags
+            card.write_text(with_tags(card.read_text(encoding="utf-8"), more), encoding="utf-8")
         if processor is not None:
             processor.save_pretrained(directory)
 
