@@ -46,9 +46,9 @@ def page(
     with what its tower sees, and how near photos and texts are. On each tab a model is chosen from a list, or typed as
     a folder or a Hub id. It is loaded when it is first used.
 
-    Needs the extra app: python -m pip install "linmap\[app]". The page asks no other server for anything. Whoever
-    reaches it can caption photos and load models, so it listens on this machine alone unless --host says otherwise.
-    Ctrl-C ends it, and deletes the photos that were uploaded.
+    Needs the extra app: python -m pip install "linmap\[app]". No font, script or telemetry goes over the
+    network. Whoever reaches the page can caption photos and load models, so it listens on this machine alone unless
+    --host says otherwise. Ctrl-C ends it, and deletes the photos that were uploaded.
 
     [bold]Examples[/bold]
 
